@@ -1,0 +1,20 @@
+"""The one exception that a user's mistake raises, and how the commands tell it."""
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Bad input or settings, told in one sentence that says what, where and what to do."""
+
+
+def run_command(command: Callable[[], None]) -> None:
+    """Runs a command; a user's mistake is one line on standard error and exit code 2."""
+    try:
+        command()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(f"error: {error.filename or 'system'}: {error.strerror}.", file=sys.stderr)
+        sys.exit(2)

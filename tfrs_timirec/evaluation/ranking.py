@@ -1,0 +1,96 @@
+"""The rank of each user's target among candidates, for any recommender."""
+
+import numpy as np
+import tensorflow as tf
+
+from tfrs_timirec.data.instances import Instances
+from tfrs_timirec.errors import UserError
+from tfrs_timirec.models.base import SequentialRecommender
+
+USERS_A_BLOCK = 128
+# Scoring the whole catalogue is one matrix product; gathering the candidates' vectors instead
+# moves more bytes until the catalogue is about this many times larger than the candidates.
+CATALOGUE_PER_CANDIDATE = 32
+
+
+class Ranker:
+    """Ranks targets with one model; compiled once, used every epoch.
+
+    Args:
+        model: The recommender.
+    """
+
+    def __init__(self, model: SequentialRecommender):
+        self._model = model
+        self._sampled = tf.function(self._count_sampled, jit_compile=True)
+        self._catalogue = tf.function(self._count_catalogue)
+
+    def ranks(self, instances: Instances, negatives: np.ndarray | None) -> np.ndarray:
+        """Counts the candidates that score as high as the target or higher.
+
+        A tie counts against the target, so that constant scores earn nothing.
+
+        Args:
+            instances: One target a user, with its history.
+            negatives: int32 [users, n], candidates beside the target, 0 for none; without it,
+                the whole catalogue less everything before the target.
+
+        Returns:
+            int64 [users]; 0 is the best.
+
+        Raises:
+            UserError: If a score is not a number.
+        """
+        ranks = np.empty(len(instances), np.int64)
+        for block, width in instances.batches(USERS_A_BLOCK):
+            # The last block is filled up, so that it needs no compilation of its own.
+            users = np.resize(block, USERS_A_BLOCK)
+            histories = instances.histories(users, width)
+            targets = instances.positives[users]
+            if negatives is None:
+                touched = instances.everything_before(block)
+                count, nan = self._catalogue(histories, targets, *touched)
+            else:
+                count, nan = self._sampled(histories, targets, negatives[instances.users[users]])
+            if nan:
+                raise UserError(
+                    f"The scores of {type(self._model).__name__} are not numbers (NaN): its "
+                    f"weights are broken; train again with a lower training.learning_rate."
+                )
+            ranks[block] = count.numpy()[: len(block)]
+        return ranks
+
+    def _count_sampled(self, histories, targets, negatives):
+        queries = self._model.query_vectors(histories)
+        items = self._model.item_vectors()
+        candidates = tf.concat([targets[:, None], negatives], axis=1)
+        index = tf.maximum(candidates - 1, 0)
+        if items.shape[0] <= CATALOGUE_PER_CANDIDATE * candidates.shape[1]:
+            scores = tf.gather(_scores(queries, items), index, axis=1, batch_dims=1)
+        else:
+            vectors = tf.gather(items, index)
+            scores = tf.reduce_max(tf.matmul(queries, vectors, transpose_b=True), axis=1)
+        at_or_above = (scores[:, 1:] >= scores[:, :1]) & (negatives > 0)
+        return tf.reduce_sum(tf.cast(at_or_above, tf.int32), axis=1), _any_nan(scores)
+
+    def _count_catalogue(self, histories, targets, rows, touched):
+        scores = _scores(self._model.query_vectors(histories), self._model.item_vectors())
+        target = tf.gather(scores, targets[:, None] - 1, axis=1, batch_dims=1)
+        at_or_above = tf.cast(scores >= target, tf.int32)
+        # The target itself and the user's history are no candidates.
+        excluded = tf.stack([rows, touched - 1], axis=1)
+        among_excluded = tf.math.unsorted_segment_sum(
+            tf.gather_nd(at_or_above, excluded), rows, tf.shape(targets)[0]
+        )
+        return tf.reduce_sum(at_or_above, axis=1) - among_excluded, _any_nan(scores)
+
+
+def _scores(queries, items):
+    """float32 [batch, items] of queries [batch, M, D] and items [items, D]."""
+    vectors, size = queries.shape[1:]
+    scores = tf.matmul(tf.reshape(queries, [-1, size]), items, transpose_b=True)
+    return tf.reduce_max(tf.reshape(scores, [-1, vectors, items.shape[0]]), axis=1)
+
+
+def _any_nan(scores):
+    return tf.reduce_any(tf.math.is_nan(scores))

@@ -1,0 +1,68 @@
+"""Position embedding that counts from the newest item."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("tfrs_timirec")
+class DistanceToEndEmbedding(keras.layers.Layer):
+    """Adds an embedding of each item's distance to the end of its history.
+
+    The newest item has distance 1, the one before it 2; padding has 0. It does not matter on
+    which side the padding is. (The "+" variants of TiMiRec, CIKM 2022, section 4.)
+
+    Args:
+        max_length: L, the longest history; the table has L + 1 rows.
+        embeddings_initializer: Initializer of the table.
+
+    Call arguments:
+        inputs: float [batch, n, D], n <= L.
+        mask: bool [batch, n], true where there is an item; all of them without it.
+
+    Returns:
+        float [batch, n, D].
+
+    Raises:
+        ValueError: If n is larger than `max_length`.
+
+    Example:
+
+        x = keras.layers.Embedding(1000, 64, mask_zero=True)(history)
+        x = DistanceToEndEmbedding(max_length=20)(x)
+    """
+
+    def __init__(self, max_length: int, embeddings_initializer="uniform", **kwargs):
+        super().__init__(**kwargs)
+        if max_length < 1:
+            raise ValueError(f"max_length must be at least 1, got {max_length}.")
+        self.max_length = max_length
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        self.table = self.add_weight(
+            shape=(self.max_length + 1, input_shape[-1]),
+            initializer=self.embeddings_initializer,
+            name="table",
+        )
+
+    def call(self, inputs, mask=None):
+        if inputs.shape[1] is not None and inputs.shape[1] > self.max_length:
+            raise ValueError(
+                f"The history has {inputs.shape[1]} positions, but max_length is {self.max_length}."
+            )
+        if mask is None:
+            mask = ops.ones(ops.shape(inputs)[:-1], dtype="bool")
+        real = ops.cast(mask, "int32")
+        distance = ops.flip(ops.cumsum(ops.flip(real, axis=1), axis=1), axis=1) * real
+        return inputs + ops.take(self.table, distance, axis=0)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "max_length": self.max_length,
+            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
+        }

@@ -1,0 +1,78 @@
+"""The transformer block of the "+" variants and of SASRec's kind."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("tfrs_timirec")
+class TransformerBlock(keras.layers.Layer):
+    """One bidirectional, single-head, post-norm transformer block.
+
+    x = LayerNorm(x + softmax(QKᵀ/√D)V); y = LayerNorm(x + W_b·ReLU(W_a·x)). Padding is neither
+    attended to nor passed on: its outputs are zero. The feed-forward width is D. (The
+    "+" variants of TiMiRec, CIKM 2022, section 4; Vaswani et al., 2017.)
+
+    Args:
+        kernel_initializer: Initializer of the five matrices.
+
+    Call arguments:
+        inputs: float [batch, n, D].
+        mask: bool [batch, n], true where there is an item; all of them without it.
+
+    Returns:
+        float [batch, n, D].
+
+    Example:
+
+        x = keras.layers.Embedding(1000, 64, mask_zero=True)(history)
+        x = TransformerBlock()(x)
+    """
+
+    def __init__(self, kernel_initializer="glorot_uniform", **kwargs):
+        super().__init__(**kwargs)
+        self.kernel_initializer = kernel_initializer
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        def dense(name, activation=None):
+            layer = keras.layers.Dense(
+                input_shape[-1],
+                activation,
+                kernel_initializer=self.kernel_initializer,
+                name=name,
+            )
+            layer.build(input_shape)
+            return layer
+
+        def norm(name):
+            layer = keras.layers.LayerNormalization(epsilon=1e-5, name=name)
+            layer.build(input_shape)
+            return layer
+
+        self.query, self.key, self.value = dense("query"), dense("key"), dense("value")
+        self.attention_norm = norm("attention_norm")
+        self.inner, self.outer = dense("inner", "relu"), dense("outer")
+        self.output_norm = norm("output_norm")
+
+    def call(self, inputs, mask=None):
+        scores = ops.matmul(self.query(inputs), ops.swapaxes(self.key(inputs), 1, 2))
+        scores = scores / inputs.shape[-1] ** 0.5
+        if mask is not None:
+            scores = ops.where(mask[:, None, :], scores, -1e9)
+        attended = ops.matmul(ops.softmax(scores), self.value(inputs))
+        x = self.attention_norm(inputs + attended)
+        x = self.output_norm(x + self.outer(self.inner(x)))
+        if mask is not None:
+            x = x * ops.cast(mask, x.dtype)[..., None]
+        return x
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "kernel_initializer": keras.initializers.serialize(
+                keras.initializers.get(self.kernel_initializer)
+            ),
+        }

@@ -1,0 +1,65 @@
+"""Checkpoints: named arrays and the progress of the training, in one file."""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tfrs_timirec.errors import UserError
+from tfrs_timirec.files import write_whole
+
+_PROGRESS = "progress.json"
+
+
+def save(path: Path, variables: Mapping[str, keras.Variable], progress: dict) -> None:
+    """Writes a checkpoint; a killed write or a full disk leaves the one that was there.
+
+    Args:
+        path: An `.npz` file.
+        variables: By name.
+        progress: Anything that JSON can hold.
+    """
+    arrays = {name: np.asarray(variable.value) for name, variable in variables.items()}
+    text = np.frombuffer(json.dumps(progress).encode(), np.uint8)
+    write_whole(path, lambda file: np.savez(file, **arrays, **{_PROGRESS: text}))
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise UserError(f"The checkpoint {path} does not exist: train the run first.") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(
+            f"The checkpoint {path} is damaged ({error}): restore the file from a copy, or train "
+            f"in a new run folder."
+        ) from None
+
+
+def load_progress(path: Path) -> dict:
+    """The progress that a checkpoint holds; raises what `load` raises."""
+    return json.loads(_read(path)[_PROGRESS].tobytes())
+
+
+def load(path: Path, variables: Mapping[str, keras.Variable]) -> None:
+    """Reads a checkpoint into variables, all of them or none.
+
+    Args:
+        path: An `.npz` file that `save` wrote.
+        variables: The same names and shapes as were saved.
+
+    Raises:
+        UserError: If the file is absent, damaged, or of another model.
+    """
+    arrays = _read(path)
+    arrays.pop(_PROGRESS, None)
+    shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+    if shapes != {name: array.shape for name, array in arrays.items()}:
+        raise UserError(f"The checkpoint {path} is of another model or another catalogue.")
+    for name, variable in variables.items():
+        variable.assign(arrays[name])

@@ -1,0 +1,55 @@
+"""Where a training stands, and when a phase has converged."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tfrs_timirec.config import TrainingSettings
+
+
+@dataclass
+class Progress:
+    """All that a training knows beside its weights; with them it continues from a checkpoint.
+
+    Args:
+        phase: The phase that is being trained, from 1; one more than there are when all is done.
+        epoch: Complete epochs of this phase.
+        step: Complete steps of the epoch that has begun.
+        loss_sum: Sum of the losses of those steps' instances.
+        best: The best validation metric of this phase.
+        best_epoch: The epoch that reached it.
+        declines: Epochs in a row whose metric was below the one before.
+        log: One row an epoch.
+    """
+
+    phase: int = 1
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    best: float = -1.0
+    best_epoch: int = 0
+    declines: int = 0
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+    def end_epoch(self, metric: float, row: dict[str, Any]) -> bool:
+        """Notes an epoch's validation metric; true if it is the phase's best so far."""
+        previous = self.log[-1]["metric"] if self.epoch else metric
+        self.declines = self.declines + 1 if metric < previous else 0
+        self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
+        self.log.append({"phase": self.phase, "epoch": self.epoch, **row, "metric": metric})
+        if metric <= self.best:
+            return False
+        self.best, self.best_epoch = metric, self.epoch
+        return True
+
+    def converged(self, settings: TrainingSettings) -> bool:
+        """Whether the phase is over: no better metric for long, a long decline, or the last epoch."""
+        return (
+            self.epoch >= settings.max_epochs
+            or self.epoch - self.best_epoch >= settings.patience
+            or self.declines >= settings.decline
+        )
+
+    def next_phase(self) -> None:
+        """Begins the next phase."""
+        fresh = Progress(phase=self.phase + 1, log=self.log)
+        self.__dict__.update(fresh.__dict__)
