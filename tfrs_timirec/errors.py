@@ -1,5 +1,6 @@
 """The one exception that a user's mistake raises, and how the commands tell it."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -10,6 +11,8 @@ class UserError(Exception):
 
 def run_command(command: Callable[[], None]) -> None:
     """Runs a command; a user's mistake is one line on standard error and exit code 2."""
+    # TensorFlow's notes about CPU features are not for the users of a command.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         command()
     except UserError as error:

@@ -141,6 +141,11 @@ def test_a_change_of_setting_or_file_is_noticed(log):
     assert len(list(Path(log.folder, "prepared").iterdir())) == 2
 
 
+def test_a_folder_that_cannot_be_written_to(log):
+    with pytest.raises(UserError, match="set data.folder to a folder that can"):
+        load(replace(log, folder=log.source), seed=0)
+
+
 def test_damaged_sequences_are_told(log):
     load(log, seed=0)
     (path,) = Path(log.folder, "prepared").glob("*/items.parquet")

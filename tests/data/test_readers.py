@@ -102,7 +102,7 @@ def test_the_format_can_be_said(tmp_path):
 
 
 def test_columns_may_clash_with_ours(tmp_path):
-    path = _write(tmp_path, "position,Position,__file,time\n1,a,x,30\n2,b,x,20\n1,c,x,10\n")
+    path = _write(tmp_path, "position,Position,x,x,time\n1,a,,,30\n2,b,,,20\n1,c,,,10\n")
     log = _read(path, user_column="position", item_column="Position", time_column="time")
     assert log.to_pydict() == EXPECTED
 
@@ -123,6 +123,12 @@ def test_ids_are_kept_as_they_are(tmp_path, ids, expected):
     path = _write(tmp_path, HEADER + "".join(f"{id_},{id_},1\n" for id_ in ids))
     assert _read(path)["user"].to_pylist() == expected
     assert _read(path)["item"].to_pylist() == expected
+
+
+def test_a_name_is_not_a_glob(tmp_path):
+    path = _write(tmp_path, f"{HEADER}1,a,30\n2,b,20\n1,c,10\n", "log[1].csv")
+    _write(tmp_path, f"{HEADER}9,z,9\n", "log1.csv")
+    assert _read(*find_files(str(path))).to_pydict() == EXPECTED
 
 
 def test_a_leading_zero_late_in_a_long_log_is_kept(tmp_path):

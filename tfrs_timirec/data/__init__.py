@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tfrs_timirec.config import DataSettings
 from tfrs_timirec.data.store import SequenceStore
+from tfrs_timirec.errors import UserError
 
 __all__ = ["SequenceStore", "load"]
 
@@ -40,6 +41,7 @@ def load(settings: DataSettings, seed: int) -> SequenceStore:
         return generate(seed)
 
     # Ibis and DuckDB take a second to import, which synthetic data need not wait for.
+    import duckdb
     import ibis
 
     from tfrs_timirec.data.preparation import prepare
@@ -68,16 +70,22 @@ def load(settings: DataSettings, seed: int) -> SequenceStore:
         _logger.info("Using the sequences in %s", prepared)
         return SequenceStore.load(prepared)
     _logger.info("Preparing %s into %s", ", ".join(map(str, paths)), prepared)
-    prepared.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".duckdb-") as spill:
-        connection = ibis.duckdb.connect(memory_limit=_MEMORY, temp_directory=spill)
-        try:
-            # It would print to standard output, which belongs to the commands.
-            connection.raw_sql("SET enable_progress_bar = false")
-            store = prepare(read_log(paths, settings, connection, layout), settings)
-        finally:
-            connection.disconnect()
-    store.save(prepared, fingerprint)
+    try:
+        prepared.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".duckdb-") as spill:
+            connection = ibis.duckdb.connect(memory_limit=_MEMORY, temp_directory=spill)
+            try:
+                # It would print to standard output, which belongs to the commands.
+                connection.raw_sql("SET enable_progress_bar = false")
+                store = prepare(read_log(paths, settings, connection, layout), settings)
+            finally:
+                connection.disconnect()
+        store.save(prepared, fingerprint)
+    except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        raise UserError(
+            f"{folder.resolve()} cannot be written to ({str(error).splitlines()[0]}): set "
+            "data.folder to a folder that can, with free space for the log."
+        ) from error
     return store
 
 

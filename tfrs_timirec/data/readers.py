@@ -101,18 +101,26 @@ def read_log(
         UserError: A file, column or value is missing or unreadable.
     """
     log_format = "text" if layout else _format(paths, settings)
+    # DuckDB takes a name for a glob.
+    names = [glob.escape(str(path)) for path in paths]
     # Dates without a zone are taken as UTC, whatever the machine's own.
     connection.raw_sql("SET TimeZone = 'UTC'")
     try:
         if log_format == "sequences":
-            raw = _read_sequences(paths, connection)
+            raw = _read_sequences(names, connection)
         else:
             if log_format == "parquet":
-                table = connection.read_parquet(paths, filename="__file")
+                table = connection.read_parquet(names, filename="__file")
                 columns = {name: name for name in table.columns if name != "__file"}
             else:
                 layout = layout or _LAYOUTS[log_format]
-                table, columns = _read_text(paths, layout, log_format == "inter", connection)
+                header = layout.columns or _shared_header(paths, layout)
+                # The log's own names could clash (DuckDB's have no case): it gets numbered ones.
+                numbered = [f"c{i}" for i in range(len(header))]
+                table = _read_text(names, layout, numbered, connection)
+                typed = log_format == "inter"
+                header = [name.split(":")[0] if typed else name for name in header]
+                columns = dict(zip(header, numbered, strict=True))
             raw = _choose(table, columns, paths, settings)
         ids = _ids if log_format == "parquet" else _written_ids
         return _typed(raw, ids, paths, settings)
@@ -141,22 +149,11 @@ def _format(paths: Sequence[Path], settings: DataSettings) -> str:
 
 
 def _read_text(
-    paths: Sequence[Path], layout: TextLayout, typed: bool, connection: ibis.BaseBackend
-) -> tuple[ir.Table, dict[str, str]]:
-    """Every value as text, and which of the table's columns has which of the log's names."""
-    names = layout.columns or _header(paths[0], layout)
-    if not layout.columns:
-        for path in paths[1:]:
-            if (others := _header(path, layout)) != names:
-                raise UserError(
-                    f"{path} has the columns {', '.join(others)} but {paths[0]} has "
-                    f"{', '.join(names)}: give all files the same columns in the same order."
-                )
-    # The log's own names could clash (DuckDB's have no case), so that the columns are numbered.
-    columns = {name.split(":")[0] if typed else name: f"c{i}" for i, name in enumerate(names)}
-    table = connection.read_csv(
-        [str(path) for path in paths],
-        columns={f"c{i}": "VARCHAR" for i in range(len(names))},
+    names: list[str], layout: TextLayout, columns: list[str], connection: ibis.BaseBackend
+) -> ir.Table:
+    return connection.read_csv(
+        names,
+        columns=dict.fromkeys(columns, "VARCHAR"),
         header=layout.columns is None,
         delim=layout.delimiter,
         quote=layout.quote,
@@ -165,7 +162,17 @@ def _read_text(
         null_padding=True,
         filename="__file",
     )
-    return table, columns
+
+
+def _shared_header(paths: Sequence[Path], layout: TextLayout) -> list[str]:
+    names = _header(paths[0], layout)
+    for path in paths[1:]:
+        if (others := _header(path, layout)) != names:
+            raise UserError(
+                f"{path} has the columns {', '.join(others)} but {paths[0]} has "
+                f"{', '.join(names)}: give all files the same columns in the same order."
+            )
+    return names
 
 
 def _header(path: Path, layout: TextLayout) -> list[str]:
@@ -181,16 +188,10 @@ def _header(path: Path, layout: TextLayout) -> list[str]:
     return names
 
 
-def _read_sequences(paths: Sequence[Path], connection: ibis.BaseBackend) -> ir.Table:
-    lines = connection.read_csv(
-        [str(path) for path in paths],
-        columns={"line": "VARCHAR"},
-        header=False,
-        delim="\x1f",  # a separator that no text has: the whole line is one value
-        quote="",
-        escape="",
-        filename="__file",
-    )
+def _read_sequences(names: list[str], connection: ibis.BaseBackend) -> ir.Table:
+    # With a separator that no text has, a whole line is one value.
+    whole = TextLayout("\x1f", ("line",), quote="")
+    lines = _read_text(names, whole, ["line"], connection)
     lines = lines.mutate(position=ibis.row_number(), line=lines.line.strip())
     words = lines.line.re_split(r"\s+")
     lonely = (lines.line != "") & (words.length() == 1)

@@ -23,7 +23,7 @@ class Ranker:
     def __init__(self, model: SequentialRecommender):
         self._model = model
         self._sampled = tf.function(self._count_sampled, jit_compile=True)
-        self._catalogue = tf.function(self._count_catalogue)
+        self._catalogue = tf.function(self._count_catalogue, reduce_retracing=True)
 
     def ranks(self, instances: Instances, negatives: np.ndarray | None) -> np.ndarray:
         """Counts the candidates that score as high as the target or higher.

@@ -91,8 +91,8 @@ def report(session: Session, run: Run) -> None:
     _print_tables(summary, settings.evaluation)
     if agreement:
         print(
-            f"The predictor names the planted interest of {agreement['agreement']:.1%} of the users; "
-            f"naming always the same one, {agreement['most frequent']:.1%}."
+            f"The predictor names the planted interest of {agreement['agreement']:.1%} of the "
+            f"users; naming always the same one, {agreement['most frequent']:.1%}."
         )
 
 

@@ -42,7 +42,7 @@ class Progress:
         return True
 
     def converged(self, settings: TrainingSettings) -> bool:
-        """Whether the phase is over: no better metric for long, a long decline, or the last epoch."""
+        """Whether the phase is over: long no better metric, a long decline, or the last epoch."""
         return (
             self.epoch >= settings.max_epochs
             or self.epoch - self.best_epoch >= settings.patience

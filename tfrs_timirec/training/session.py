@@ -20,6 +20,8 @@ class Session:
 
     def __init__(self, settings: Settings):
         self.settings = settings
+        # One compilation for each width of a batch is meant; TensorFlow warns of them.
+        tf.get_logger().setLevel("ERROR")
         keras.utils.set_random_seed(settings.seed)
         if settings.training.deterministic:
             tf.config.experimental.enable_op_determinism()
