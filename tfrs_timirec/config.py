@@ -7,14 +7,18 @@ from typing import Literal
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from jsonargparse.typing import (
-    ClosedUnitInterval,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    restricted_number_type,
+    restricted_string_type,
 )
 
 from tfrs_timirec.errors import UserError
+
+Share = restricted_number_type("Share", float, [(">=", 0), ("<", 1)])
+MetricName = restricted_string_type("MetricName", r"^((HR|NDCG)@[1-9]\d*|MRR)$")
 
 
 @dataclass
@@ -66,7 +70,7 @@ class ModelSettings:
     attention_width: PositiveInt = 8
     transformer: bool = False
     predictor_layers: PositiveInt = 1
-    predictor_dropout: ClosedUnitInterval = 0.0
+    predictor_dropout: Share = 0.0
     temperature: PositiveFloat = 0.1
 
 
@@ -107,7 +111,7 @@ class EvaluationSettings:
 
     cutoffs: list[PositiveInt] = field(default_factory=lambda: [5, 10, 20])
     negatives: PositiveInt = 1000
-    metric: str = "HR@5"
+    metric: MetricName = "HR@5"
 
 
 @dataclass

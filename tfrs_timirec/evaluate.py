@@ -30,7 +30,9 @@ def evaluate(folder: Path) -> None:
     from tfrs_timirec.training.session import Session
 
     run = Run(folder)
-    report(Session(run.settings()), run)
+    session = Session(run.settings())
+    run.check_data(session.store.digest)
+    report(session, run)
 
 
 if __name__ == "__main__":

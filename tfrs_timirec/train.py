@@ -40,7 +40,7 @@ def train(settings: Settings, folder: Path, resume: bool) -> None:
     run = Run(folder)
     run.check(settings, resume)
     session = Session(settings)
-    run.start(settings)
+    run.start(settings, session.store.digest)
     training = Training(session.model, session.store, settings, session.negatives, run)
     try:
         progress = training.train(resume)

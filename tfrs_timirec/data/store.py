@@ -1,5 +1,6 @@
 """The sequences that everything else works on, and how they are kept on disk."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -43,6 +44,13 @@ class SequenceStore:
     def num_items(self) -> int:
         """How many items there are, without the padding."""
         return len(self.item_ids)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the sequences: other sequences have another one."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.offsets))
+        digest.update(np.ascontiguousarray(self.items))
+        return digest.hexdigest()
 
     def save(self, folder: Path, fingerprint: str) -> None:
         """Keeps the sequences as Parquet files; the folder appears only once it is complete.

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfrs_timirec.errors import UserError
-
 
 def metric_names(cutoffs: Sequence[int]) -> list[str]:
     """The names that `metric` takes, for these cutoffs."""
@@ -25,12 +23,12 @@ def metric(name: str, ranks: np.ndarray) -> np.ndarray:
         float64 [users], from 0 to 1.
 
     Raises:
-        UserError: If there is no such metric.
+        ValueError: If there is no such metric.
     """
     if name == "MRR":
         return 1 / (ranks + 1)
     match = re.fullmatch(r"(HR|NDCG)@([1-9]\d*)", name)
     if not match:
-        raise UserError(f"evaluation.metric {name!r} is unknown: use HR@N, NDCG@N or MRR.")
+        raise ValueError(f"The metric {name!r} is unknown: use HR@N, NDCG@N or MRR.")
     hit = ranks < int(match[2])
     return hit.astype(float) if match[1] == "HR" else hit / np.log2(ranks + 2)

@@ -1,10 +1,10 @@
 """Checkpoints: named arrays and the progress of the training, in one file."""
 
 import json
-import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -34,7 +34,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise UserError(f"The checkpoint {path} does not exist: train the run first.") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, RuntimeError, BadZipFile, zlib.error) as error:
         raise UserError(
             f"The checkpoint {path} is damaged ({error}): restore the file from a copy, or train "
             f"in a new run folder."

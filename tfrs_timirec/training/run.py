@@ -66,9 +66,35 @@ class Run:
                 f"another one with --run."
             )
 
-    def start(self, settings: Settings) -> None:
-        """Makes the folder with its settings, the versions and the seed, if it is not there."""
+    def check_data(self, digest: str) -> None:
+        """Checks that the run was trained on the sequences with this digest.
+
+        Raises:
+            UserError: If it was trained on others.
+        """
+        path = self.folder / "environment.json"
+        try:
+            trained_on = json.loads(path.read_text())["data"]
+        except (OSError, ValueError, KeyError):
+            raise UserError(f"{path} is missing or damaged: train in a new run folder.") from None
+        if trained_on != digest:
+            raise UserError(
+                f"The log has changed since the run {self.folder} was trained on it: bring the old "
+                f"log back, or train in a new run folder."
+            )
+
+    def start(self, settings: Settings, digest: str) -> None:
+        """Makes the folder with its settings, versions, seed and data, or checks that it fits.
+
+        Args:
+            settings: Everything that decides what the run computes.
+            digest: Of the sequences.
+
+        Raises:
+            UserError: If the run is there already and was trained on other sequences.
+        """
         if self._settings_file.exists():
+            self.check_data(digest)
             return
         self.latest.parent.mkdir(parents=True, exist_ok=True)
         packages = ("tensorflow", "keras", "tensorflow-recommenders", "numpy")
@@ -76,6 +102,7 @@ class Run:
             "environment.json",
             {
                 "seed": settings.seed,
+                "data": digest,
                 "tfrs_timirec": __version__,
                 "python": platform.python_version(),
                 "machine": platform.machine(),

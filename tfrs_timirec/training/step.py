@@ -20,7 +20,8 @@ class TrainingStep:
         self._model = model
         self._weights = [variable for variable in model.state.values() if variable.trainable]
         self._decay = settings.weight_decay
-        self._optimizer = keras.optimizers.Adam(settings.learning_rate, epsilon=1e-8)
+        # Named, for Keras would number the optimisers of a process, and with them the variables.
+        self._optimizer = keras.optimizers.Adam(settings.learning_rate, epsilon=1e-8, name="adam")
         self._optimizer.build(self._weights)
         self._compiled = tf.function(self._step, jit_compile=True)
 

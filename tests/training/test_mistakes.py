@@ -1,0 +1,146 @@
+"""A user's mistake is one sentence and exit code 2, and leaves nothing half-written."""
+
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+from tfrs_timirec import evaluate, train
+
+
+@pytest.fixture
+def fails(monkeypatch, capsys):
+    """Runs a command, expects exit code 2, and returns the sentence."""
+
+    def fails(command, *arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["command", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            command.main()
+        assert exit_.value.code == 2
+        return capsys.readouterr().err
+
+    return fails
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("--model.num_interests=0", "num_interests"),
+        ("--model.temperature=0", "temperature"),
+        ("--model.temperature=-1", "temperature"),
+        ("--model.history_length=0", "history_length"),
+        ("--model.predictor_dropout=1", "predictor_dropout"),
+        ("--evaluation.metric=AUC", "metric"),
+        ("--evaluation.metric=HR@0", "metric"),
+        ("--model.interests=3", "interests"),
+        ("--config=none.yaml", "none.yaml"),
+    ],
+)
+def test_settings(fails, arguments, tmp_path, argument, said):
+    assert said in fails(train, *arguments, argument, f"--run={tmp_path / 'run'}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_key_in_a_config(fails, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("model:\n  interests: 3\n")
+    assert "interests" in fails(train, f"--config={config}")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "No file is at"),
+        ("user_id,item_id,timestamp\n", "holds no interactions"),
+        ("user_id,thing,timestamp\n1,2,3\n", "item_id"),
+        ("user_id,item_id,timestamp\n1,,3\n", "Row 1 of"),
+        ("user_id,item_id,timestamp\n1,2,soon\n", "'soon'"),
+        ("user_id,item_id,timestamp\n1,2,3\n", "lower data.core"),
+    ],
+)
+def test_log(fails, arguments, tmp_path, text, said):
+    path = tmp_path / "bad.csv"
+    if text is not None:
+        path.write_text(text)
+    errors = fails(train, *arguments, f"--data.source={path}", f"--run={tmp_path / 'run'}")
+    assert (said in errors and str(path) in errors) or said == "lower data.core"
+    assert errors.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_log_too_short_to_train_on(fails, arguments, tmp_path):
+    path = tmp_path / "short.csv"
+    lines = [f"{user},{item},{item}\n" for user in range(9) for item in range(3)]
+    path.write_text("user_id,item_id,timestamp\n" + "".join(lines))
+    errors = fails(
+        train,
+        *arguments,
+        "--data.core=1",
+        f"--data.source={path}",
+        f"--run={tmp_path / 'run'}",
+    )
+    assert "nothing to train on" in errors
+
+
+@pytest.fixture(scope="module")
+def trained(arguments, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["command", *arguments, f"--run={folder}"])
+        train.main()
+    return folder
+
+
+@pytest.fixture
+def run(trained, arguments, tmp_path):
+    """A copy of a trained run folder, and the arguments that made it."""
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    return folder, [*arguments, f"--run={folder}"]
+
+
+def test_runs(fails, run, log):
+    folder, arguments = run
+    files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    assert "add --resume" in fails(train, *arguments)
+    errors = fails(train, *arguments, "--resume", "--model.num_interests=3")
+    assert "another configuration: model.num_interests is 2 there and 3 here" in errors
+    assert "is no run folder" in fails(train, *arguments, f"--run={log.parent}")
+    assert "is not a run folder" in fails(evaluate, str(log.parent))
+    assert files == {path: path.read_bytes() for path in files}
+
+    best = folder / "checkpoints" / "phase2.npz"
+    content = bytearray(best.read_bytes())
+    content[len(content) // 2] ^= 255
+    best.write_bytes(content)
+    assert "phase2.npz is damaged" in fails(evaluate, str(folder))
+    best.unlink()
+    assert "train the run first" in fails(evaluate, str(folder))
+
+    latest = folder / "checkpoints" / "latest.npz"
+    latest.write_bytes(latest.read_bytes()[:100])
+    assert "latest.npz is damaged" in fails(train, *arguments, "--resume")
+
+    (folder / "settings.yaml").write_text("model: [")
+    assert "settings.yaml is damaged" in fails(evaluate, str(folder))
+
+
+def test_another_log_under_the_same_name(fails, run, log):
+    folder, _ = run
+    lines = log.read_text().splitlines(keepends=True)
+    try:
+        log.write_text("".join(lines[:-13]))
+        assert "The log has changed" in fails(evaluate, str(folder))
+    finally:
+        log.write_text("".join(lines))
+
+
+def test_nan_loss_keeps_the_last_good_checkpoint(fails, arguments, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    errors = fails(train, *arguments, "--training.learning_rate=1e38", f"--run={run}")
+    assert "The loss is " in errors and "step" in errors and "learning_rate" in errors
+    for path in (run / "checkpoints").glob("*.npz"):
+        with np.load(path) as arrays:
+            assert all(np.isfinite(arrays[name]).all() for name in arrays.files)

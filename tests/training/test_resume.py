@@ -1,0 +1,79 @@
+"""A run that is killed or interrupted ends with the same weights as one that is not."""
+
+import csv
+import json
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+def rows(run: Path) -> list[dict]:
+    try:
+        with open(run / "log.csv") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        return []
+
+
+def wait_for(process, condition):
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "the training does not get on"
+        time.sleep(0.01)
+
+
+def weights(run: Path) -> dict[str, np.ndarray]:
+    arrays = {}
+    for phase in (1, 2):
+        with np.load(run / "checkpoints" / f"phase{phase}.npz") as file:
+            arrays |= {f"{phase} {name}": file[name] for name in file.files}
+    return arrays
+
+
+def test_killed_and_interrupted_runs_end_like_an_undisturbed_one(start, arguments, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    undisturbed = start("tfrs_timirec.train", *arguments, f"--run={whole}")
+
+    process = start("tfrs_timirec.train", *arguments, f"--run={broken}")
+    wait_for(process, lambda: len(rows(broken)) >= 2)
+    process.kill()
+    process.wait()
+
+    process = start("tfrs_timirec.train", *arguments, f"--run={broken}", "--resume")
+    wait_for(process, lambda: len(rows(broken)) >= 4)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Go on with: python -m tfrs_timirec.train" in errors and "--resume" in errors
+
+    process = start("tfrs_timirec.train", *arguments, f"--run={broken}", "--resume")
+    wait_for(process, lambda: rows(broken)[-1]["phase"] == "2")
+    process.kill()
+    process.wait()
+
+    process = start("tfrs_timirec.train", *arguments, f"--run={broken}", "--resume")
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "TiMiRec" in output and "popularity" in output
+
+    _, errors = undisturbed.communicate(timeout=120)
+    assert undisturbed.returncode == 0, errors
+    expected, found = weights(whole), weights(broken)
+    assert expected.keys() == found.keys()
+    for name, array in expected.items():
+        assert array.tobytes() == found[name].tobytes(), name
+    metrics = (whole / "metrics.json").read_text()
+    assert metrics == (broken / "metrics.json").read_text()
+
+    (whole / "metrics.json").unlink()
+    process = start("tfrs_timirec.evaluate", str(whole))
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert (whole / "metrics.json").read_text() == metrics
+    assert json.loads(metrics)["users"] == 400
+    for name in ("settings.yaml", "environment.json", "curve.png", "users.parquet", "log.csv"):
+        assert (whole / name).stat().st_size > 0
+    assert list((whole / "tensorboard").rglob("events.out.tfevents.*"))
