@@ -87,15 +87,15 @@ class Instances:
     ) -> Iterator[tuple[np.ndarray, int]]:
         """All instances in batches of one width each, so that little of a batch is padding.
 
-        What a width leaves over from full batches goes on to the next width; only the last
-        batch may be short.
+        What a width leaves over from full batches goes on to the next width; only one batch may
+        be short.
 
         Args:
             size: Instances a batch.
             rng: Shuffles the instances and the batches; without it their order is by width.
 
         Yields:
-            int64 [size], the instances of a batch, and the width of their histories.
+            int64 [at most size], the instances of a batch, and the width of their histories.
         """
         order = np.arange(len(self)) if rng is None else rng.permutation(len(self))
         widths = self.widths()[order]

@@ -71,10 +71,12 @@ class Ranker:
             vectors = tf.gather(items, index)
             scores = tf.reduce_max(tf.matmul(queries, vectors, transpose_b=True), axis=1)
         at_or_above = (scores[:, 1:] >= scores[:, :1]) & (negatives > 0)
-        return tf.reduce_sum(tf.cast(at_or_above, tf.int32), axis=1), _any_nan(scores)
+        return tf.reduce_sum(tf.cast(at_or_above, tf.int32), axis=1), _any_nan(queries, items)
 
     def _count_catalogue(self, histories, targets, rows, touched):
-        scores = _scores(self._model.query_vectors(histories), self._model.item_vectors())
+        queries = self._model.query_vectors(histories)
+        items = self._model.item_vectors()
+        scores = _scores(queries, items)
         target = tf.gather(scores, targets[:, None] - 1, axis=1, batch_dims=1)
         at_or_above = tf.cast(scores >= target, tf.int32)
         # The target itself and the user's history are no candidates.
@@ -82,7 +84,7 @@ class Ranker:
         among_excluded = tf.math.unsorted_segment_sum(
             tf.gather_nd(at_or_above, excluded), rows, tf.shape(targets)[0]
         )
-        return tf.reduce_sum(at_or_above, axis=1) - among_excluded, _any_nan(scores)
+        return tf.reduce_sum(at_or_above, axis=1) - among_excluded, _any_nan(queries, items)
 
 
 def _scores(queries, items):
@@ -92,5 +94,6 @@ def _scores(queries, items):
     return tf.reduce_max(tf.reshape(scores, [-1, vectors, items.shape[0]]), axis=1)
 
 
-def _any_nan(scores):
-    return tf.reduce_any(tf.math.is_nan(scores))
+def _any_nan(queries, items):
+    # Asked of the vectors: XLA's maximum over the M scores of an item would lose a NaN.
+    return tf.reduce_any(tf.math.is_nan(queries)) | tf.reduce_any(tf.math.is_nan(items))

@@ -28,13 +28,24 @@ def save(path: Path, variables: Mapping[str, keras.Variable], progress: dict) ->
     write_whole(path, lambda file: np.savez(file, **arrays, **{_PROGRESS: text}))
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict]:
+    """The arrays and the progress in a checkpoint; raises what `load` raises."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in file.files}
+        return arrays, json.loads(arrays.pop(_PROGRESS).tobytes())
     except FileNotFoundError:
         raise UserError(f"The checkpoint {path} does not exist: train the run first.") from None
-    except (OSError, ValueError, EOFError, RuntimeError, BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RuntimeError,
+        BadZipFile,
+        zlib.error,
+    ) as error:
         raise UserError(
             f"The checkpoint {path} is damaged ({error}): restore the file from a copy, or train "
             f"in a new run folder."
@@ -43,7 +54,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 def load_progress(path: Path) -> dict:
     """The progress that a checkpoint holds; raises what `load` raises."""
-    return json.loads(_read(path)[_PROGRESS].tobytes())
+    return _read(path)[1]
 
 
 def load(path: Path, variables: Mapping[str, keras.Variable]) -> None:
@@ -56,8 +67,7 @@ def load(path: Path, variables: Mapping[str, keras.Variable]) -> None:
     Raises:
         UserError: If the file is absent, damaged, or of another model.
     """
-    arrays = _read(path)
-    arrays.pop(_PROGRESS, None)
+    arrays, _ = _read(path)
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
     if shapes != {name: array.shape for name, array in arrays.items()}:
         raise UserError(f"The checkpoint {path} is of another model or another catalogue.")

@@ -1,0 +1,16 @@
+"""The layers in a plain Keras 3 model, without TensorFlow Recommenders, on two backends."""
+
+import numpy as np
+import pytest
+
+from tests.layers.processes import run_script
+
+
+@pytest.mark.parametrize("transformer", [False, True])
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_a_fitted_keras_model_is_the_same_in_a_fresh_process(tmp_path, backend, transformer):
+    run_script(backend, "reuse_write.py", tmp_path, int(transformer))
+    with np.load(tmp_path / "expected.npz") as expected:
+        assert np.ptp(expected["outputs"]) > 0
+        assert expected["moved"].all()
+    run_script(backend, "reuse_read.py", tmp_path)
