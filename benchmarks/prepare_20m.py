@@ -1,6 +1,6 @@
 """Prepares a generated CSV of 20 million interactions and tells its time and memory.
 
-python benchmarks/prepare_20m.py [ROWS] [--text-ids]
+python -m benchmarks.prepare_20m [ROWS] [--text-ids]
 """
 
 import argparse

@@ -127,6 +127,32 @@ def training_instances(store: SequenceStore, max_length: int) -> Instances:
     return Instances(store.items, users, first[users], target, max_length)
 
 
+def training_batches(
+    instances: Instances, negatives: np.ndarray, size: int, rng: np.random.Generator
+) -> Iterator[tuple[dict[str, np.ndarray], int]]:
+    """An epoch's inputs of the loss, shuffled; each batch has `size` rows.
+
+    Args:
+        instances: The training instances.
+        negatives: int32 [n], the item to tell each target from.
+        size: Rows a batch.
+        rng: Shuffles.
+
+    Yields:
+        `history` int32 [size, width], `positive` and `negative` int32 [size], and `weight`
+        float32 [size], 0 for rows that only fill the batch up; and how many do not.
+    """
+    for chosen, width in instances.batches(size, rng):
+        rows = np.resize(chosen, size)
+        inputs = {
+            "history": instances.histories(rows, width),
+            "positive": instances.positives[rows],
+            "negative": negatives[rows],
+            "weight": (np.arange(size) < len(chosen)).astype(np.float32),
+        }
+        yield inputs, len(chosen)
+
+
 def evaluation_instances(store: SequenceStore, split: Split, max_length: int) -> Instances:
     """Each user's validation target (the last item but one) or test target (the last).
 

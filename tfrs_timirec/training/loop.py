@@ -21,6 +21,7 @@ from rich.progress import (
 from tfrs_timirec.config import Settings
 from tfrs_timirec.data.instances import (
     evaluation_instances,
+    training_batches,
     training_instances,
     untouched_items,
 )
@@ -168,19 +169,12 @@ class Training:
         negatives = self._untouched.draw(instances.users, rng)
         saved = began = time.monotonic()
         seen = 0
-        for number, (chosen, width) in enumerate(instances.batches(self._batch_size, rng)):
+        batches = training_batches(instances, negatives, self._batch_size, rng)
+        for number, (inputs, count) in enumerate(batches):
             if number < progress.step:
-                bar.advance(task, len(chosen))
+                bar.advance(task, count)
                 continue
-            rows = np.resize(chosen, self._batch_size)
-            loss = step(
-                {
-                    "history": instances.histories(rows, width),
-                    "positive": instances.positives[rows],
-                    "negative": negatives[rows],
-                    "weight": (np.arange(self._batch_size) < len(chosen)).astype(np.float32),
-                }
-            )
+            loss = step(inputs)
             if not math.isfinite(loss):
                 raise UserError(
                     f"The loss is {loss} in phase {progress.phase}, epoch {progress.epoch + 1}, "
@@ -188,12 +182,12 @@ class Training:
                     f"is {self._run.latest}."
                 )
             progress.step += 1
-            progress.loss_sum += loss * len(chosen)
-            seen += len(chosen)
+            progress.loss_sum += loss * count
+            seen += count
             now = time.monotonic()
             bar.update(
                 task,
-                advance=len(chosen),
+                advance=count,
                 loss=f"{loss:.4f}",
                 speed=f"{seen / (now - began):,.0f}",
             )

@@ -1,0 +1,118 @@
+"""Measures training and validation of a configuration, each against plainer ways to do it.
+
+python -m benchmarks.training --config configs/beauty_plus.yaml [any flag of the training]
+"""
+
+import itertools
+import time
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from tfrs_timirec.config import Settings, settings_of, settings_parser
+from tfrs_timirec.errors import run_command
+
+STEPS = 500
+
+
+def main() -> None:
+    parser = settings_parser(prog="python -m benchmarks.training", description=__doc__)
+    settings = settings_of(parser.parse_args())
+    # Determinism cannot be switched off again: it comes last.
+    settings.training.deterministic = False
+    run_command(lambda: measure(settings))
+
+
+def measure(settings: Settings) -> None:
+    """Prints instances a second and seconds a validation, phase by phase."""
+    import tensorflow as tf
+
+    from tfrs_timirec.data.instances import (
+        Instances,
+        evaluation_instances,
+        training_batches,
+        training_instances,
+        untouched_items,
+    )
+    from tfrs_timirec.evaluation import ranking
+    from tfrs_timirec.training.session import Session
+    from tfrs_timirec.training.step import TrainingStep
+
+    class Padded(Instances):
+        """Every history padded to L."""
+
+        def widths(self) -> np.ndarray:
+            return np.full(len(self), self.max_length)
+
+    session = Session(settings)
+    bucketed = training_instances(session.store, settings.model.history_length)
+    padded = Padded(
+        bucketed.items, bucketed.users, bucketed.begin, bucketed.target, bucketed.max_length
+    )
+    targets = evaluation_instances(session.store, "validation", settings.model.history_length)
+    untouched = untouched_items(session.store, "training")
+
+    def training_speed(instances: Instances, model, compiled: bool = True) -> float:
+        """Instances a second, with the drawing of negatives and the making of batches."""
+        step = TrainingStep(model, settings.training)
+        if not compiled:
+            step._compiled = tf.function(step._step)
+
+        def train(batches: int) -> float:
+            began = time.perf_counter()
+            rng = np.random.default_rng(0)
+            negatives = untouched.draw(instances.users, rng)
+            epoch = training_batches(instances, negatives, settings.training.batch_size, rng)
+            count = 0
+            for inputs, real in itertools.islice(epoch, batches):
+                step(inputs)
+                count += real
+            return count / (time.perf_counter() - began)
+
+        train(50)  # Compiles a step for each width.
+        return train(STEPS)
+
+    def validation_seconds(model, catalogue_per_candidate: int) -> float:
+        ours = ranking.CATALOGUE_PER_CANDIDATE
+        ranking.CATALOGUE_PER_CANDIDATE = catalogue_per_candidate
+        ranker = ranking.Ranker(model)
+        ranker.ranks(targets, session.negatives)
+        began = time.perf_counter()
+        ranker.ranks(targets, session.negatives)
+        ranking.CATALOGUE_PER_CANDIDATE = ours
+        return time.perf_counter() - began
+
+    phases = session.model.phases()
+    columns = {
+        "padded to L, no XLA": [training_speed(padded, model, False) for model in phases],
+        "padded to L": [training_speed(padded, model) for model in phases],
+        "by width": [training_speed(bucketed, model) for model in phases],
+    }
+    tf.config.experimental.enable_op_determinism()
+    columns["by width, deterministic (default)"] = [
+        training_speed(bucketed, model) for model in phases
+    ]
+    _print_table("Training, instances a second", columns, "{:,.0f}")
+    _print_table(
+        f"Validation, {len(targets):,} users, seconds",
+        {
+            "gathering the candidates": [validation_seconds(model, 0) for model in phases],
+            "default": [
+                validation_seconds(model, ranking.CATALOGUE_PER_CANDIDATE) for model in phases
+            ],
+        },
+        "{:.2f}",
+    )
+
+
+def _print_table(title: str, columns: dict[str, list[float]], form: str) -> None:
+    table = Table("", *(f"phase {i}" for i, _ in enumerate(next(iter(columns.values())), 1)))
+    table.title = title
+    for name, values in columns.items():
+        table.add_row(name, *map(form.format, values))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
