@@ -137,13 +137,15 @@ class Training:
                 first = progress.step
                 loss = self._train_epoch(step, progress, stop, bar, task)
                 share = 1 - first / math.ceil(len(self._instances) / self._batch_size)
-                speed = share * len(self._instances) / (time.monotonic() - began)
+                training_seconds = time.monotonic() - began
+                speed = share * len(self._instances) / training_seconds
                 began = time.monotonic()
                 name = self._settings.evaluation.metric
                 value = metric(name, ranker.ranks(self._validation, self._negatives)).mean()
                 row = {
                     "loss": loss,
                     "instances_per_second": round(speed),
+                    "training_seconds": round(training_seconds, 2),
                     "validation_seconds": round(time.monotonic() - began, 2),
                 }
                 if progress.end_epoch(float(value), row):
