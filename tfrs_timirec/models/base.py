@@ -67,6 +67,19 @@ class SequentialRecommender(tfrs.Model):
         """
         raise NotImplementedError
 
+    def queries_and_weights(self, history: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The query vectors and what each interest weighs in them.
+
+        Args:
+            history: As for `query_vectors`.
+
+        Returns:
+            float32 [batch, M, D] and float32 [batch, K]; a model that weighs nothing gives
+            each of its M vectors the same weight.
+        """
+        queries = self.query_vectors(history)
+        return queries, tf.fill(tf.shape(queries)[:2], 1 / queries.shape[1])
+
     def item_vectors(self) -> tf.Tensor:
         """The catalogue: float32 [items, D]; row i is the item with index i + 1."""
         return self.items.embeddings.value[1:]

@@ -58,8 +58,12 @@ class TiMiRec(SequentialRecommender):
         return self.predictor(self.predictor_items(history), training=training)
 
     def query_vectors(self, history: tf.Tensor) -> tf.Tensor:
+        return self.queries_and_weights(history)[0]
+
+    def queries_and_weights(self, history: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         interests = self.pretrained.query_vectors(history)
-        return self.aggregation(interests, self.interest_logits(history))[:, None, :]
+        logits = self.interest_logits(history)
+        return self.aggregation(interests, logits)[:, None, :], tf.nn.softmax(logits)
 
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """L = L_rec + T² · L_distill (eq. 11).

@@ -1,0 +1,42 @@
+"""`python -m export RUN --out DIR`: a trained run as SavedModels for TF-Serving."""
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+
+from export.settings import ExportSettings
+from tfrs_timirec.errors import run_command
+
+
+def main() -> None:
+    """Reads the command line and exports."""
+    parser = ArgumentParser(
+        prog="python -m export",
+        description="Exports a trained run as the next version of the models exact and scann.",
+    )
+    parser.add_argument("run", type=Path, help="The run folder.")
+    parser.add_argument("--out", type=Path, required=True, help="The folder of the models.")
+    parser.add_class_arguments(ExportSettings, as_group=False)
+    parsed = parser.parse_args().as_dict()
+    run, out = parsed.pop("run"), parsed.pop("out")
+    run_command(lambda: export(run, out, ExportSettings(**parsed)))
+
+
+def export(run: Path, out: Path, settings: ExportSettings) -> None:
+    """Exports a run and tells what to do next.
+
+    Args:
+        run: The run folder.
+        out: The folder of the models.
+        settings: What the models answer.
+    """
+    # TensorFlow takes seconds to import: not before there is work for it.
+    from export.publish import publish
+
+    for version in publish(run, out, settings):
+        print(f"Exported {version}")
+    print(f"Serve with: python -m export.server {out} --port 8500")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""Typed settings of an export: each field is a command-line flag."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jsonargparse.typing import PositiveInt
+
+
+@dataclass
+class ExportSettings:
+    """What the exported models answer, and how ScaNN's index is built.
+
+    Args:
+        k: Recommendations a user, where the request does not say.
+        exclude_history: Never recommends an item of the history.
+        titles: A CSV, TSV, Parquet or typed-header file whose titles ride along with the items.
+        titles_id_column: Its column of the item's id.
+        titles_column: Its column of the title.
+        leaves: Leaves of ScaNN's tree; null chooses by the catalogue's size.
+        leaves_to_search: Leaves that a query searches; null chooses by the number of leaves.
+        reordering: Candidates whose scores ScaNN computes exactly; null chooses by k.
+    """
+
+    k: PositiveInt = 10
+    exclude_history: bool = True
+    titles: Path | None = None
+    titles_id_column: str = "item_id"
+    titles_column: str = "title"
+    leaves: PositiveInt | None = None
+    leaves_to_search: PositiveInt | None = None
+    reordering: PositiveInt | None = None
