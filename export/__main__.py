@@ -5,6 +5,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from export.settings import ExportSettings
+from tfrs_timirec.config import plain
 from tfrs_timirec.errors import run_command
 
 
@@ -17,8 +18,8 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="The run folder.")
     parser.add_argument("--out", type=Path, required=True, help="The folder of the models.")
     parser.add_class_arguments(ExportSettings, as_group=False)
-    parsed = parser.parse_args().as_dict()
-    run, out = parsed.pop("run"), parsed.pop("out")
+    parsed = plain(parser.parse_args().as_dict())
+    run, out = Path(parsed.pop("run")), Path(parsed.pop("out"))
     run_command(lambda: export(run, out, ExportSettings(**parsed)))
 
 

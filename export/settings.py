@@ -1,7 +1,6 @@
 """Typed settings of an export: each field is a command-line flag."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from jsonargparse.typing import PositiveInt
 
@@ -23,7 +22,7 @@ class ExportSettings:
 
     k: PositiveInt = 10
     exclude_history: bool = True
-    titles: Path | None = None
+    titles: str | None = None
     titles_id_column: str = "item_id"
     titles_column: str = "title"
     leaves: PositiveInt | None = None

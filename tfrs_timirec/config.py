@@ -143,18 +143,23 @@ def settings_parser(**kwargs) -> ArgumentParser:
 
 def settings_of(parsed: Namespace) -> Settings:
     """The settings in what a `settings_parser` parsed."""
-
-    def plain(section: str) -> dict:
-        # The parser's own number types would not be written as numbers to YAML.
-        return json.loads(json.dumps(parsed[section].as_dict()))
-
+    values = plain(parsed.as_dict())
     return Settings(
-        DataSettings(**plain("data")),
-        ModelSettings(**plain("model")),
-        TrainingSettings(**plain("training")),
-        EvaluationSettings(**plain("evaluation")),
-        int(parsed.seed),
+        DataSettings(**values["data"]),
+        ModelSettings(**values["model"]),
+        TrainingSettings(**values["training"]),
+        EvaluationSettings(**values["evaluation"]),
+        values["seed"],
     )
+
+
+def plain(parsed: dict) -> dict:
+    """Parsed values as plain Python numbers and strings.
+
+    The parser's own number types would not be written as numbers to YAML, and not every library
+    takes them.
+    """
+    return json.loads(json.dumps(parsed, default=str))
 
 
 def settings_from(values: dict, source: Path) -> Settings:

@@ -1,0 +1,275 @@
+"""A client of TF-Serving and of `export.server`: recommendations over gRPC, with plain types.
+
+`python -m export.client ITEM ITEM …` asks for the recommendations of one history.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import PositiveFloat, PositiveInt
+
+from tfrs_timirec.errors import UserError, run_command
+
+RETRIES = {
+    "methodConfig": [
+        {
+            "name": [{}],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "2s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+            },
+        }
+    ]
+}
+
+Id = str | int
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """An item, its score and, where the model has titles, its title."""
+
+    item_id: Id
+    score: float
+    title: str | None = None
+
+
+@dataclass(frozen=True)
+class TLS:
+    """How to talk to a server with TLS.
+
+    Args:
+        authorities: PEM file of the authorities that vouch for the server.
+        certificate: PEM file of the client's own certificate, for mutual TLS.
+        key: PEM file of its private key.
+    """
+
+    authorities: Path
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+class Client:
+    """Asks a server for recommendations. Usable as a context manager; safe to share by threads.
+
+    A call is tried again with a growing pause while the server is unavailable or overloaded, until
+    the deadline.
+
+    Args:
+        address: `host:port`.
+        model: The model's name.
+        timeout: Seconds until a call fails with DEADLINE_EXCEEDED.
+        tls: Certificates; without, the connection is not encrypted.
+
+    Raises:
+        grpc.RpcError: Each call, with the server's status and sentence.
+    """
+
+    def __init__(
+        self,
+        address: str = "127.0.0.1:8500",
+        model: str = "exact",
+        timeout: float = 5.0,
+        tls: TLS | None = None,
+    ):
+        import grpc
+        from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+        options = [("grpc.service_config", json.dumps(RETRIES)), ("grpc.enable_retries", 1)]
+        if tls:
+            files = (tls.authorities, tls.key, tls.certificate)
+            credentials = grpc.ssl_channel_credentials(*(path and _read(path) for path in files))
+            self._channel = grpc.secure_channel(address, credentials, options)
+        else:
+            self._channel = grpc.insecure_channel(address, options)
+        self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        self._model = model
+        self._timeout = timeout
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._channel.close()
+
+    def recommend(
+        self, histories: Sequence[Sequence[Id]], k: int = 10, exclude: Sequence[Id] = ()
+    ) -> list[list[Recommendation]]:
+        """The best items of each user.
+
+        Args:
+            histories: Item ids of each user, oldest first.
+            k: Items a user.
+            exclude: Items that no user shall get.
+
+        Returns:
+            The recommendations of each user, best first; fewer than k if no more items are left.
+        """
+        inputs = {
+            "history": self._ids(histories),
+            "exclude": self._ids([exclude] * len(histories)),
+            "k": np.int32(k),
+        }
+        outputs = self._predict("recommend", inputs)
+        titles = outputs.get("item_titles", np.full(outputs["scores"].shape, None))
+        return [
+            [
+                Recommendation(_plain(item), float(score), _plain(title))
+                for item, score, title in zip(*user, strict=True)
+                if score > -np.inf
+            ]
+            for user in zip(outputs["item_ids"], outputs["scores"], titles, strict=True)
+        ]
+
+    def user_vectors(self, histories: Sequence[Sequence[Id]]) -> np.ndarray:
+        """The query vectors of each user: float32 [users, M, D]."""
+        return self._predict("user_vectors", {"history": self._ids(histories)})["query_vectors"]
+
+    def score(
+        self, histories: Sequence[Sequence[Id]], candidates: Sequence[Sequence[Id]]
+    ) -> np.ndarray:
+        """The scores of given items.
+
+        Args:
+            histories: Item ids of each user, oldest first.
+            candidates: Items to score for each user.
+
+        Returns:
+            float32 [users, m], m the longest list of candidates; −inf where there is no such item.
+        """
+        inputs = {"history": self._ids(histories), "candidates": self._ids(candidates)}
+        return self._predict("score", inputs)["scores"]
+
+    def versions(self) -> dict[int, str]:
+        """The state of each version of the model that the server knows."""
+        from tensorflow_serving.apis.get_model_status_pb2 import (
+            GetModelStatusRequest,
+            ModelVersionStatus,
+        )
+
+        request = GetModelStatusRequest()
+        request.model_spec.name = self._model
+        response = self._models.GetModelStatus(request, timeout=self._timeout)
+        return {
+            status.version: ModelVersionStatus.State.Name(status.state)
+            for status in response.model_version_status
+        }
+
+    @cached_property
+    def _integer_ids(self) -> bool:
+        from tensorflow.core.framework.types_pb2 import DT_INT64
+        from tensorflow_serving.apis.get_model_metadata_pb2 import (
+            GetModelMetadataRequest,
+            SignatureDefMap,
+        )
+
+        request = GetModelMetadataRequest(metadata_field=["signature_def"])
+        request.model_spec.name = self._model
+        response = self._prediction.GetModelMetadata(request, timeout=self._timeout)
+        signatures = SignatureDefMap()
+        response.metadata["signature_def"].Unpack(signatures)
+        return signatures.signature_def["recommend"].inputs["history"].dtype == DT_INT64
+
+    def _ids(self, rows: Sequence[Sequence[Id]]) -> np.ndarray:
+        """The rows as the model's type of id, padded to one width."""
+        if self._integer_ids:
+            dtype, padding, convert = np.int64, np.iinfo(np.int64).min, int
+        else:
+            dtype, padding, convert = object, b"", lambda item: str(item).encode()
+        array = np.full((len(rows), max(map(len, rows), default=0)), padding, dtype)
+        for row, ids in enumerate(rows):
+            array[row, : len(ids)] = [convert(item) for item in ids]
+        return array
+
+    def _predict(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        import tensorflow as tf
+        from tensorflow_serving.apis.predict_pb2 import PredictRequest
+
+        request = PredictRequest()
+        request.model_spec.name = self._model
+        request.model_spec.signature_name = signature
+        for name, array in inputs.items():
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(array, shape=array.shape))
+        response = self._prediction.Predict(request, timeout=self._timeout)
+        return {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
+
+
+def _plain(value):
+    """A Python string or integer."""
+    if isinstance(value, bytes):
+        return value.decode()
+    return value if value is None else int(value)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def main() -> None:
+    """Reads the command line, asks and prints a table."""
+    parser = ArgumentParser(
+        prog="python -m export.client",
+        description="Asks a server for the recommendations of a history.",
+    )
+    parser.add_argument("history", nargs="*", help="Item ids, oldest first.")
+    parser.add_argument("--address", default="127.0.0.1:8500", help="host:port of the server.")
+    parser.add_argument("--model", default="exact", help="The model's name.")
+    parser.add_argument("--k", type=PositiveInt, default=10, help="How many items.")
+    parser.add_argument("--exclude", nargs="+", default=[], help="Items that shall not come.")
+    parser.add_argument("--timeout", type=PositiveFloat, default=5.0, help="Seconds.")
+    parser.add_argument("--tls", type=TLS | None, help="Certificates, where the server has TLS.")
+    parsed = parser.parse_args().as_dict()
+    history, k, exclude = (parsed.pop(name) for name in ("history", "k", "exclude"))
+    run_command(lambda: ask(history, k, exclude, **parsed))
+
+
+def ask(history: list[str], k: int, exclude: list[str], **connection) -> None:
+    """Prints the recommendations of a history.
+
+    Args:
+        history: Item ids, oldest first.
+        k: How many items.
+        exclude: Items that shall not come.
+        connection: What `Client` takes.
+
+    Raises:
+        UserError: If the server refuses, or cannot be reached.
+    """
+    import grpc
+    from rich.console import Console
+    from rich.table import Table
+
+    with Client(**connection) as client:
+        try:
+            (items,) = client.recommend([history], k, exclude)
+        except grpc.RpcError as error:
+            raise UserError(f"{error.code().name}: {error.details()}") from None
+        except ValueError:
+            raise UserError("The ids of this model are integers: give integers.") from None
+    table = Table("", "item", "score")
+    if items and items[0].title is not None:
+        table.add_column("title")
+    for place, item in enumerate(items, 1):
+        cells = [str(place), str(item.item_id), f"{item.score:.4f}"]
+        table.add_row(*cells, *([item.title] if item.title is not None else []))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

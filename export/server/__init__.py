@@ -1,0 +1,1 @@
+"""A server with TF-Serving's gRPC interface, for development, tests and small installations."""

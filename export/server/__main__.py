@@ -1,0 +1,39 @@
+"""`python -m export.server DIR`: answers TF-Serving's gRPC requests with the models of a folder."""
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+
+from export.server.settings import ServerSettings
+from tfrs_timirec.config import plain
+from tfrs_timirec.errors import run_command
+
+
+def main() -> None:
+    """Reads the command line and serves."""
+    parser = ArgumentParser(
+        prog="python -m export.server",
+        description="Answers TF-Serving's gRPC requests with the models of a folder.",
+    )
+    parser.add_argument("folder", type=Path, help="The folder of the models.")
+    parser.add_class_arguments(ServerSettings, as_group=False)
+    parsed = plain(parser.parse_args().as_dict())
+    folder = Path(parsed.pop("folder"))
+    run_command(lambda: run(folder, ServerSettings(**parsed)))
+
+
+def run(folder: Path, settings: ServerSettings) -> None:
+    """Serves until SIGTERM or Ctrl-C.
+
+    Args:
+        folder: The folder of the models.
+        settings: Where to listen, and the bounds.
+    """
+    # TensorFlow takes seconds to import: not before there is work for it.
+    from export.server.serve import serve
+
+    serve(folder, settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Tensors of requests and answers, checked against a signature."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import Message
+from tensorflow.core.framework.tensor_pb2 import TensorProto
+from tensorflow.core.framework.tensor_shape_pb2 import TensorShapeProto
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+
+from export.server.errors import invalid
+
+# The field of a TensorProto that TF-Serving answers with, by type.
+FIELDS = {
+    tf.float32: "float_val",
+    tf.float64: "double_val",
+    tf.int32: "int_val",
+    tf.int64: "int64_val",
+    tf.bool: "bool_val",
+    tf.string: "string_val",
+}
+
+
+def read_inputs(
+    inputs: dict[str, TensorProto], signature: SignatureDef, most_elements: int
+) -> dict[str, np.ndarray]:
+    """The arrays of a request; inputs that it leaves out take the signature's defaults.
+
+    Args:
+        inputs: The request's tensors by name.
+        signature: Of the model.
+        most_elements: Values of an input at most.
+
+    Returns:
+        An array an input of the signature; object arrays of bytes for strings.
+
+    Raises:
+        RequestError: If an input is unknown, missing, too large, not of its type or shape, or
+            not a number.
+    """
+    unknown = sorted(inputs.keys() - signature.inputs.keys())
+    if unknown:
+        known = ", ".join(sorted(signature.inputs))
+        raise invalid(f"There is no input {unknown[0]}; the signature's inputs are {known}.")
+    return {
+        name: _read(name, inputs, signature, most_elements) for name in sorted(signature.inputs)
+    }
+
+
+def _read(name, inputs, signature, most_elements):
+    info = signature.inputs[name]
+    if name in inputs:
+        proto = inputs[name]
+    elif name in signature.defaults:
+        return tf.make_ndarray(signature.defaults[name])
+    else:
+        raise invalid(f"The input {name} is missing.")
+    if proto.dtype != info.dtype:
+        raise invalid(
+            f"The input {name} is {_dtype(proto.dtype)}; it must be {_dtype(info.dtype)}."
+        )
+    shape = [dimension.size for dimension in proto.tensor_shape.dim]
+    if proto.tensor_shape.unknown_rank or not _fits(shape, info.tensor_shape):
+        wanted = [d.size if d.size >= 0 else "?" for d in info.tensor_shape.dim]
+        raise invalid(f"The input {name} has the shape {shape}; it must be {wanted}.")
+    elements = math.prod(shape)
+    if elements > most_elements:
+        raise invalid(f"The input {name} has {elements} values; at most {most_elements} may be.")
+    try:
+        array = tf.make_ndarray(proto)
+    except (ValueError, TypeError):
+        raise invalid(f"The values of the input {name} do not fill its shape {shape}.") from None
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        raise invalid(f"The input {name} holds a NaN.")
+    return array
+
+
+def _dtype(number: int) -> str:
+    try:
+        return tf.dtypes.as_dtype(number).name
+    except TypeError:
+        return f"of the unknown type {number}"
+
+
+def _fits(shape: list[int], wanted: TensorShapeProto) -> bool:
+    if wanted.unknown_rank:
+        return min(shape, default=0) >= 0
+    return len(shape) == len(wanted.dim) and all(
+        size >= 0 and dimension.size in (-1, size)
+        for size, dimension in zip(shape, wanted.dim, strict=True)
+    )
+
+
+def write_output(proto: Message, array: np.ndarray) -> None:
+    """Fills a TensorProto with an array, in the typed field, as TF-Serving does.
+
+    Args:
+        proto: An empty TensorProto.
+        array: Of any type; bytes for strings.
+    """
+    dtype = tf.string if array.dtype == object else tf.dtypes.as_dtype(array.dtype)
+    if dtype not in FIELDS:
+        proto.CopyFrom(tf.make_tensor_proto(array))
+        return
+    proto.dtype = dtype.as_datatype_enum
+    for size in array.shape:
+        proto.tensor_shape.dim.add().size = size
+    getattr(proto, FIELDS[dtype]).extend(array.ravel().tolist())
