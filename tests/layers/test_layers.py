@@ -1,14 +1,20 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.golden.layout import VARIANTS
+from tests.layers.compare_reference import COMPARISONS
 from tests.layers.processes import run_script
 from tfrs_timirec.layers import (
     DistanceToEndEmbedding,
+    DynamicRouting,
+    HistoryMean,
     InterestAggregation,
     InterestPredictor,
+    NewestItem,
     SelfAttentiveExtractor,
+    TimeIntervalBlock,
     TransformerBlock,
 )
 
@@ -16,14 +22,27 @@ BATCH, LENGTH, WIDTH, INTERESTS = 4, 5, 8, 3
 INITIALIZER = keras.initializers.RandomNormal(stddev=0.5, seed=keras.random.SeedGenerator(1))
 MASK = np.arange(LENGTH) < np.array([[5], [3], [1], [0]])
 
+TIME_BLOCK = TimeIntervalBlock(LENGTH, kernel_initializer=INITIALIZER, dropout=0.5)
+TIMES = np.array([0, 3, 3, 10, 4000, 5000, 7000, 0]) + 10**12 * np.ones((BATCH, 1), int)
+
+
+def _with_times(layer):
+    """The layer as one of items and mask alone."""
+    return lambda inputs, mask=None: layer(inputs, TIMES[:, : inputs.shape[1]], inputs_mask=mask)
+
+
 on_history = pytest.mark.parametrize(
     "make",
     [
         lambda: SelfAttentiveExtractor(INTERESTS, kernel_initializer=INITIALIZER),
         lambda: SelfAttentiveExtractor(INTERESTS, 4, True, 9, kernel_initializer=INITIALIZER),
         lambda: InterestPredictor(INTERESTS, num_layers=2, kernel_initializer=INITIALIZER),
+        lambda: DynamicRouting(INTERESTS, 9, kernel_initializer=INITIALIZER),
+        lambda: HistoryMean(),
+        lambda: NewestItem(),
+        lambda: _with_times(TimeIntervalBlock(9, 50, INITIALIZER)),
     ],
-    ids=["extractor", "extractor+", "predictor"],
+    ids=["extractor", "extractor+", "predictor", "routing", "mean", "newest", "intervals"],
 )
 
 
@@ -60,12 +79,22 @@ def test_a_full_mask_is_no_mask(make):
     _equal(layer(inputs, mask=np.ones((BATCH, LENGTH), bool)), layer(inputs))
 
 
-@pytest.mark.parametrize("transformer", [False, True])
-def test_a_history_of_padding_has_zero_interests(transformer):
-    layer = SelfAttentiveExtractor(INTERESTS, transformer=transformer)
-    interests = np.asarray(layer(_vectors(BATCH, LENGTH, WIDTH), mask=MASK))
-    assert np.isfinite(interests).all()
-    assert (np.abs(interests).max(axis=(1, 2)) > 0).tolist() == [True, True, True, False]
+@pytest.mark.parametrize(
+    "layer",
+    [
+        SelfAttentiveExtractor(INTERESTS),
+        SelfAttentiveExtractor(INTERESTS, transformer=True),
+        DynamicRouting(INTERESTS),
+        HistoryMean(),
+        NewestItem(),
+        _with_times(TimeIntervalBlock(LENGTH)),
+    ],
+    ids=["extractor", "extractor+", "routing", "mean", "newest", "intervals"],
+)
+def test_a_history_of_padding_has_zero_vectors(layer):
+    vectors = np.asarray(layer(_vectors(BATCH, LENGTH, WIDTH), mask=MASK)).reshape(BATCH, -1)
+    assert np.isfinite(vectors).all()
+    assert (np.abs(vectors).max(axis=1) > 0).tolist() == [True, True, True, False]
 
 
 def test_a_history_of_padding_has_finite_logits():
@@ -104,8 +133,17 @@ def test_the_aggregation_is_the_mean_under_the_softmax():
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_dropout_is_for_training_alone(training):
-    layer = InterestPredictor(INTERESTS, num_layers=2, dropout=0.5, kernel_initializer=INITIALIZER)
+@pytest.mark.parametrize(
+    "layer",
+    [
+        InterestPredictor(INTERESTS, num_layers=2, dropout=0.5, kernel_initializer=INITIALIZER),
+        TransformerBlock(INITIALIZER, dropout=0.5),
+        lambda x, training: TIME_BLOCK(x, TIMES[:, :LENGTH], training=training),
+        DynamicRouting(INTERESTS, kernel_initializer=INITIALIZER),
+    ],
+    ids=["predictor", "block", "intervals", "routing"],
+)
+def test_chance_is_for_training_alone(layer, training):
     inputs = _vectors(BATCH, LENGTH, WIDTH)
     first, second = (np.asarray(layer(inputs, training=training)) for _ in range(2))
     assert np.array_equal(first, second) is not training
@@ -115,7 +153,11 @@ def test_dropout_is_for_training_alone(training):
     ("layer_class", "arguments"),
     [
         (DistanceToEndEmbedding, {"max_length": 9}),
-        (TransformerBlock, {}),
+        (TransformerBlock, {"dropout": 0.25}),
+        (TimeIntervalBlock, {"max_length": 9, "max_interval": 7, "dropout": 0.25}),
+        (DynamicRouting, {"num_interests": 2, "max_length": 9, "iterations": 2, "seed": 4}),
+        (HistoryMean, {}),
+        (NewestItem, {}),
         (InterestPredictor, {"num_interests": 2, "num_layers": 3, "dropout": 0.25}),
         (InterestAggregation, {}),
         (SelfAttentiveExtractor, {"num_interests": 2, "attention_width": 5}),
@@ -126,6 +168,8 @@ def test_the_config_makes_the_same_layer(layer_class, arguments):
     initializer = {
         DistanceToEndEmbedding: {"embeddings_initializer": INITIALIZER},
         InterestAggregation: {},
+        HistoryMean: {},
+        NewestItem: {},
     }.get(layer_class, {"kernel_initializer": INITIALIZER})
     layer = layer_class(**arguments, **initializer, name="its_name")
     clone = layer_class.from_config(layer.get_config())
@@ -136,6 +180,8 @@ def test_the_config_makes_the_same_layer(layer_class, arguments):
     inputs = [_vectors(BATCH, LENGTH, WIDTH)]
     if layer_class is InterestAggregation:
         inputs.append(_vectors(BATCH, LENGTH, seed=1))
+    if layer_class is TimeIntervalBlock:
+        inputs.append(TIMES[:, :LENGTH])
     outputs = layer(*inputs)
     clone(*inputs)
     clone.set_weights(layer.get_weights())
@@ -157,6 +203,11 @@ def test_the_config_makes_the_same_layer(layer_class, arguments):
         (InterestPredictor, {"num_interests": 0}, "num_interests"),
         (InterestPredictor, {"num_interests": 2, "num_layers": 0}, "num_layers"),
         (DistanceToEndEmbedding, {"max_length": 0}, "max_length"),
+        (DynamicRouting, {"num_interests": 0}, "num_interests"),
+        (DynamicRouting, {"num_interests": 2, "max_length": 0}, "max_length"),
+        (DynamicRouting, {"num_interests": 2, "iterations": 0}, "iterations"),
+        (TimeIntervalBlock, {"max_length": 0}, "max_length"),
+        (TimeIntervalBlock, {"max_length": 2, "max_interval": 0}, "max_interval"),
     ],
 )
 def test_a_wrong_size_is_named(layer_class, arguments, name):
@@ -169,8 +220,10 @@ def test_a_wrong_size_is_named(layer_class, arguments, name):
     [
         DistanceToEndEmbedding(max_length=LENGTH - 1),
         SelfAttentiveExtractor(INTERESTS, transformer=True, max_length=LENGTH - 1),
+        DynamicRouting(INTERESTS, max_length=LENGTH - 1),
+        _with_times(TimeIntervalBlock(max_length=LENGTH - 1)),
     ],
-    ids=["position", "extractor+"],
+    ids=["position", "extractor+", "routing", "intervals"],
 )
 def test_a_history_that_is_too_long_is_told(layer):
     with pytest.raises(ValueError, match="5 positions, but max_length is 4"):
@@ -180,3 +233,95 @@ def test_a_history_that_is_too_long_is_told(layer):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_jax_outputs_equal_the_reference(variant):
     run_script("jax", "jax_golden.py", variant)
+
+
+@pytest.mark.parametrize("compare", COMPARISONS)
+def test_outputs_equal_the_numpy_reference(compare):
+    compare()
+
+
+def test_outputs_equal_the_numpy_reference_on_jax():
+    run_script("jax", "compare_reference.py")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        TransformerBlock(INITIALIZER),
+        _with_times(TimeIntervalBlock(LENGTH, 50, INITIALIZER)),
+        HistoryMean(),
+        DynamicRouting(INTERESTS, iterations=1, kernel_initializer=INITIALIZER),
+    ],
+    ids=["block", "intervals", "mean", "routing"],
+)
+def test_gradients_are_the_slopes(call):
+    """Of a weighted sum of the outputs, along a random direction, by a central difference."""
+    inputs, direction = _vectors(BATCH, LENGTH, WIDTH), _vectors(BATCH, LENGTH, WIDTH, seed=1)
+    weights = _vectors(*call(inputs, mask=MASK).shape, seed=2)
+
+    def total(x):
+        return tf.reduce_sum(weights * call(x, mask=MASK))
+
+    with tf.GradientTape() as tape:
+        x = tf.constant(inputs)
+        tape.watch(x)
+        loss = total(x)
+    slope = tf.reduce_sum(tape.gradient(loss, x) * direction)
+    step = 2e-3
+    expected = (total(inputs + step * direction) - total(inputs - step * direction)) / (2 * step)
+    np.testing.assert_allclose(slope, expected, rtol=1e-2)
+
+
+def test_the_routing_passes_the_last_iterations_gradient_alone():
+    """It is the gradient of one iteration from the logits that the others end with."""
+    inputs = _vectors(1, LENGTH, WIDTH)
+    routing = DynamicRouting(INTERESTS, LENGTH, 3, INITIALIZER)
+    last = DynamicRouting(INTERESTS, LENGTH, 1, INITIALIZER)
+    routing(inputs), last(inputs)
+    logits = np.array(routing.initial_logits.value)[:0:-1].astype("float64")
+    mapped = inputs[0] @ np.asarray(routing.bilinear.value)
+    for _ in range(2):
+        weights = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        z = weights.T @ mapped
+        length = np.linalg.norm(z, axis=1, keepdims=True)
+        logits += mapped @ (z * length / (1 + length**2)).T
+    last.bilinear.assign(routing.bilinear.value)
+    last.initial_logits.assign(np.concatenate([np.zeros((1, INTERESTS)), logits[::-1]]))
+    gradients = []
+    for layer in (routing, last):
+        with tf.GradientTape() as tape:
+            x = tf.constant(inputs)
+            tape.watch(x)
+            loss = tf.reduce_sum(tf.sin(20 * layer(x)))
+        gradients.append(tape.gradient(loss, [x, layer.bilinear.value]))
+    for found, expected in zip(*gradients, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_only_the_logits_tell_the_routings_items_apart_by_their_place():
+    layer = DynamicRouting(INTERESTS, LENGTH, kernel_initializer=INITIALIZER)
+    inputs, order = _vectors(1, LENGTH, WIDTH), np.array([3, 0, 4, 1, 2])
+    interests = np.asarray(layer(inputs))
+    assert np.abs(np.asarray(layer(inputs[:, order])) - interests).max() > 1e-3
+    by_place = np.array(layer.initial_logits.value)[:0:-1]
+    layer.initial_logits.assign(np.concatenate([np.zeros((1, INTERESTS)), by_place[order][::-1]]))
+    _equal(layer(inputs[:, order]), interests)
+
+
+@pytest.mark.parametrize(
+    ("times", "intervals"),
+    [
+        ([0, 10, 20, 30, 30], [3, 2, 1, 0, 0]),
+        ([100, 107, 120, 190, 200], [7, 7, 7, 1, 0]),
+        ([5, 5, 5, 5, 5], [0, 0, 0, 0, 0]),
+        ([10**17, 10**17 + 3, 10**17 + 4, 10**17 + 9, 10**17 + 9], [7, 6, 5, 0, 0]),
+    ],
+)
+def test_intervals_are_multiples_of_the_shortest(times, intervals):
+    """At most 7 here; what stands at padding changes none."""
+    layer = TimeIntervalBlock(LENGTH + 2, max_interval=7)
+    times = np.array([[*times, 0, 99]])
+    mask = np.array([[True] * 5 + [False] * 2])
+    newest = np.array([[False] * 4 + [True] + [False] * 2])
+    found = np.asarray(layer.intervals(tf.constant(times), mask, newest))
+    assert found[0, :5].tolist() == intervals

@@ -1,15 +1,22 @@
-"""Keras 3 layers of multi-interest recommenders; they run on any Keras backend."""
+"""Keras 3 layers of sequential recommenders; they run on any Keras backend."""
 
 from tfrs_timirec.layers.aggregation import InterestAggregation
 from tfrs_timirec.layers.extractor import SelfAttentiveExtractor
+from tfrs_timirec.layers.pooling import HistoryMean, NewestItem
 from tfrs_timirec.layers.position import DistanceToEndEmbedding
 from tfrs_timirec.layers.predictor import InterestPredictor
+from tfrs_timirec.layers.routing import DynamicRouting
+from tfrs_timirec.layers.time_intervals import TimeIntervalBlock
 from tfrs_timirec.layers.transformer import TransformerBlock
 
 __all__ = [
     "DistanceToEndEmbedding",
+    "DynamicRouting",
+    "HistoryMean",
     "InterestAggregation",
     "InterestPredictor",
+    "NewestItem",
     "SelfAttentiveExtractor",
+    "TimeIntervalBlock",
     "TransformerBlock",
 ]

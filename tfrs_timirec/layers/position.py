@@ -1,7 +1,38 @@
-"""Position embedding that counts from the newest item."""
+"""Positions that count from the newest item."""
 
 import keras
 from keras import ops
+
+
+def distance_to_end(mask):
+    """Each item's distance to the end of its history, on whichever side the padding is.
+
+    Args:
+        mask: bool [batch, n], true at items.
+
+    Returns:
+        int32 [batch, n]: 1 at the newest item, 2 at the one before it, 0 at padding.
+    """
+    real = ops.cast(mask, "int32")
+    return ops.flip(ops.cumsum(ops.flip(real, axis=1), axis=1), axis=1) * real
+
+
+def real_items(inputs, mask):
+    """The mask, or one that takes every position for an item: bool [batch, n].
+
+    Args:
+        inputs: [batch, n, D].
+        mask: bool [batch, n], or None.
+    """
+    return ops.ones(ops.shape(inputs)[:-1], dtype="bool") if mask is None else mask
+
+
+def check_length(inputs, max_length: int) -> None:
+    """Raises ValueError if the history [batch, n, D] has more than `max_length` positions."""
+    if inputs.shape[1] is not None and inputs.shape[1] > max_length:
+        raise ValueError(
+            f"The history has {inputs.shape[1]} positions, but max_length is {max_length}."
+        )
 
 
 @keras.saving.register_keras_serializable("tfrs_timirec")
@@ -47,14 +78,8 @@ class DistanceToEndEmbedding(keras.layers.Layer):
         )
 
     def call(self, inputs, mask=None):
-        if inputs.shape[1] is not None and inputs.shape[1] > self.max_length:
-            raise ValueError(
-                f"The history has {inputs.shape[1]} positions, but max_length is {self.max_length}."
-            )
-        if mask is None:
-            mask = ops.ones(ops.shape(inputs)[:-1], dtype="bool")
-        real = ops.cast(mask, "int32")
-        distance = ops.flip(ops.cumsum(ops.flip(real, axis=1), axis=1), axis=1) * real
+        check_length(inputs, self.max_length)
+        distance = distance_to_end(real_items(inputs, mask))
         return inputs + ops.take(self.table, distance, axis=0)
 
     def compute_output_shape(self, input_shape):

@@ -14,10 +14,12 @@ class TransformerBlock(keras.layers.Layer):
 
     Args:
         kernel_initializer: Initializer of the five matrices.
+        dropout: Share of the attention's and of the feed-forward's outputs dropped in training.
 
     Call arguments:
         inputs: float [batch, n, D].
         mask: bool [batch, n], true where there is an item; all of them without it.
+        training: Whether dropout is active.
 
     Returns:
         float [batch, n, D].
@@ -28,9 +30,10 @@ class TransformerBlock(keras.layers.Layer):
         x = TransformerBlock()(x)
     """
 
-    def __init__(self, kernel_initializer="glorot_uniform", **kwargs):
+    def __init__(self, kernel_initializer="glorot_uniform", dropout: float = 0.0, **kwargs):
         super().__init__(**kwargs)
         self.kernel_initializer = kernel_initializer
+        self.dropout = dropout
         self.supports_masking = True
 
     def build(self, input_shape):
@@ -53,18 +56,33 @@ class TransformerBlock(keras.layers.Layer):
         self.attention_norm = norm("attention_norm")
         self.inner, self.outer = dense("inner", "relu"), dense("outer")
         self.output_norm = norm("output_norm")
+        self.drop = keras.layers.Dropout(self.dropout, name="drop")
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs, mask=None, training=False):
         scores = ops.matmul(self.query(inputs), ops.swapaxes(self.key(inputs), 1, 2))
         scores = scores / inputs.shape[-1] ** 0.5
         if mask is not None:
             scores = ops.where(mask[:, None, :], scores, -1e9)
         attended = ops.matmul(ops.softmax(scores), self.value(inputs))
-        x = self.attention_norm(inputs + attended)
-        x = self.output_norm(x + self.outer(self.inner(x)))
+        x = self.residuals(inputs, attended, training)
         if mask is not None:
             x = x * ops.cast(mask, x.dtype)[..., None]
         return x
+
+    def residuals(self, inputs, attended, training=False):
+        """What follows the attention: both residual connections and the feed-forward.
+
+        Args:
+            inputs: float [..., D], the block's.
+            attended: float [..., D], the attention's outputs.
+            training: Whether dropout is active.
+
+        Returns:
+            float [..., D].
+        """
+        x = self.attention_norm(inputs + self.drop(attended, training=training))
+        inner = self.outer(self.inner(x))
+        return self.output_norm(x + self.drop(inner, training=training))
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -72,6 +90,7 @@ class TransformerBlock(keras.layers.Layer):
     def get_config(self):
         return {
             **super().get_config(),
+            "dropout": self.dropout,
             "kernel_initializer": keras.initializers.serialize(
                 keras.initializers.get(self.kernel_initializer)
             ),
