@@ -20,6 +20,10 @@ from tfrs_timirec.errors import UserError
 Share = restricted_number_type("Share", float, [(">=", 0), ("<", 1)])
 MetricName = restricted_string_type("MetricName", r"^((HR|NDCG)@[1-9]\d*|MRR)$")
 
+SystemName = Literal[
+    "popularity", "youtube_dnn", "gru4rec", "mind", "comirec", "sasrec", "tisasrec", "timirec"
+]
+
 
 @dataclass
 class DataSettings:
@@ -51,19 +55,34 @@ class DataSettings:
 
 @dataclass
 class ModelSettings:
-    """TiMiRec's shape (section 4 of the paper; the defaults are the authors' for Beauty).
+    """The recommender and its shape (the defaults are those of TiMiRec's authors for Beauty).
+
+    A setting that not all systems have names those that do; for the others it must be left alone.
 
     Args:
+        system: The recommender.
         embedding_size: D, the length of item, interest and query vectors.
-        num_interests: K, the interest vectors of a user.
+        num_interests: K, the interest vectors of a user (comirec, mind, timirec).
         history_length: L, the newest interactions that the model sees.
-        attention_width: The inner width of the self-attention (rows of W1).
-        transformer: Position embeddings and a transformer block first: the "+" variants.
-        predictor_layers: Dense layers that turn the GRU's state into the K logits.
-        predictor_dropout: Share of the predictor's activations dropped in training.
-        temperature: T of the soft labels and of the distillation.
+        attention_width: The inner width of the self-attention, rows of W1 (comirec, timirec).
+        transformer: Position embeddings and a transformer block first, the "+" variants (comirec,
+            timirec).
+        predictor_layers: Dense layers that turn the GRU's state into the K logits (timirec).
+        predictor_dropout: Share of the predictor's activations dropped in training (timirec).
+        temperature: T of the soft labels and of the distillation (timirec).
+        pretraining: Trains the extractor alone first; false trains everything from scratch, an
+            ablation (timirec).
+        stop_gradient: Keeps the distillation's gradient out of the soft labels; false lets it in,
+            an ablation (timirec).
+        label_power: p of the label-aware attention; null for infinite, which takes the interest
+            that matches the target best (mind).
+        max_interval: The longest time between two items that is told from longer ones, in units of
+            the shortest one in the history (tisasrec).
+        dropout: Share of the transformer block's activations dropped in training (sasrec,
+            tisasrec).
     """
 
+    system: SystemName = "timirec"
     embedding_size: PositiveInt = 64
     num_interests: PositiveInt = 4
     history_length: PositiveInt = 20
@@ -72,6 +91,11 @@ class ModelSettings:
     predictor_layers: PositiveInt = 1
     predictor_dropout: Share = 0.0
     temperature: PositiveFloat = 0.1
+    pretraining: bool = True
+    stop_gradient: bool = True
+    label_power: PositiveFloat | None = None
+    max_interval: PositiveInt = 512
+    dropout: Share = 0.0
 
 
 @dataclass

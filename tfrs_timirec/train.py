@@ -1,4 +1,4 @@
-"""`python -m tfrs_timirec.train`: trains TiMiRec from a log and evaluates it."""
+"""`python -m tfrs_timirec.train`: trains a system from a log and evaluates it."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ def main() -> None:
     """Reads the command line and trains."""
     parser = settings_parser(
         prog="python -m tfrs_timirec.train",
-        description="Trains TiMiRec from a log of interactions and evaluates it.",
+        description="Trains TiMiRec, or another system, from a log and evaluates it.",
     )
     parser.add_argument("--run", type=Path | None, help="The run folder; runs/CONFIG-SEED without.")
     parser.add_argument("--resume", action="store_true", help="Goes on with the run folder.")
@@ -51,7 +51,8 @@ def train(settings: Settings, folder: Path, resume: bool) -> None:
             file=sys.stderr,
         )
         sys.exit(130)
-    write_curve(run, progress.log, settings.evaluation.metric)
+    if progress.log:
+        write_curve(run, progress.log, settings.evaluation.metric)
     report(session, run)
 
 

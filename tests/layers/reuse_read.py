@@ -18,7 +18,7 @@ if keras.backend.backend() == "jax":
 folder = Path(sys.argv[1])
 model = keras.models.load_model(folder / "model.keras")
 with np.load(folder / "expected.npz") as expected:
-    inputs = [expected["histories"], expected["candidates"]]
+    inputs = [expected[f"arr_{i}"] for i in range(len(model.inputs))]
     found = model.predict(inputs, verbose=0)
     np.testing.assert_allclose(found, expected["outputs"], rtol=1e-6, atol=1e-6)
 assert "tensorflow_recommenders" not in sys.modules

@@ -73,6 +73,16 @@ def test_what_stands_in_the_padding_changes_nothing(make):
 
 
 @on_history
+def test_the_mask_of_an_embedding_is_taken(make):
+    layer = make()
+    embedding = keras.layers.Embedding(9, WIDTH, INITIALIZER, mask_zero=True)
+    embedded = embedding(np.where(MASK, np.arange(LENGTH) + 1, 0))
+    expected = layer(np.asarray(embedded), mask=MASK)
+    _equal(layer(embedded), expected)
+    assert np.abs(np.asarray(layer(np.asarray(embedded))) - expected).max() > 1e-3
+
+
+@on_history
 def test_a_full_mask_is_no_mask(make):
     layer = make()
     inputs = _vectors(BATCH, LENGTH, WIDTH)

@@ -6,10 +6,10 @@ import pytest
 from tests.layers.processes import run_script
 
 
-@pytest.mark.parametrize("transformer", [False, True])
+@pytest.mark.parametrize("variant", ["timirec", "timirec_plus", "others"])
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_a_fitted_keras_model_is_the_same_in_a_fresh_process(tmp_path, backend, transformer):
-    run_script(backend, "reuse_write.py", tmp_path, int(transformer))
+def test_a_fitted_keras_model_is_the_same_in_a_fresh_process(tmp_path, backend, variant):
+    run_script(backend, "reuse_write.py", tmp_path, variant)
     with np.load(tmp_path / "expected.npz") as expected:
         assert np.ptp(expected["outputs"]) > 0
         assert expected["moved"].all()

@@ -69,6 +69,28 @@ def test_log(fails, arguments, tmp_path, text, said):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_log_without_times_for_a_system_that_needs_them(fails, arguments, tmp_path):
+    arguments = [a for a in arguments if not a.startswith("--model.predictor")]
+    arguments += ["--model.system=tisasrec", "--model.num_interests=4"]
+    run = f"--run={tmp_path / 'run'}"
+    errors = fails(train, *arguments, "--data.time_column=null", run)
+    assert "tisasrec needs times" in errors and "set data.time_column" in errors
+    assert errors.count("\n") == 1
+    path = tmp_path / "sequences.txt"
+    path.write_text("".join(f"{user} 1 2 3 4 5\n" for user in range(9)))
+    assert "tisasrec needs times" in fails(train, *arguments, f"--data.source={path}", run)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_setting_that_the_system_does_not_have(fails, arguments, tmp_path):
+    run = f"--run={tmp_path / 'run'}"
+    errors = fails(train, *arguments, "--model.system=gru4rec", run)
+    assert "the system gru4rec has no such setting" in errors
+    assert errors.count("\n") == 1
+    assert "system" in fails(train, *arguments, "--model.system=caser", run)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_log_too_short_to_train_on(fails, arguments, tmp_path):
     path = tmp_path / "short.csv"
     lines = [f"{user},{item},{item}\n" for user in range(9) for item in range(3)]

@@ -23,6 +23,7 @@ class Instances:
         begin: int64 [n], where that user's items begin in `items`.
         target: int64 [n], where each target is in `items`, one past its history.
         max_length: L.
+        times: int64 [interactions], when each of `items` was interacted with; None if unknown.
     """
 
     items: np.ndarray
@@ -30,6 +31,7 @@ class Instances:
     begin: np.ndarray
     target: np.ndarray
     max_length: int
+    times: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -54,9 +56,16 @@ class Instances:
         Returns:
             int32 [m, width].
         """
+        return self._before_the_target(self.items, chosen, width)
+
+    def history_times(self, chosen: np.ndarray, width: int) -> np.ndarray:
+        """When the items of `histories` were interacted with: int64 [m, width], zeros likewise."""
+        return self._before_the_target(self.times, chosen, width)
+
+    def _before_the_target(self, values, chosen, width):
         index = self.start[chosen, None] + np.arange(width)
         inside = index < self.target[chosen, None]
-        return np.where(inside, self.items[np.where(inside, index, 0)], 0)
+        return np.where(inside, values[np.where(inside, index, 0)], 0)
 
     def everything_before(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The target and the distinct items of the user before it, not only the newest L.
@@ -124,7 +133,7 @@ def training_instances(store: SequenceStore, max_length: int) -> Instances:
     users = np.repeat(np.arange(store.num_users), count)
     target = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
     target += first[users] + 1
-    return Instances(store.items, users, first[users], target, max_length)
+    return Instances(store.items, users, first[users], target, max_length, store.times)
 
 
 def training_batches(
@@ -139,8 +148,9 @@ def training_batches(
         rng: Shuffles.
 
     Yields:
-        `history` int32 [size, width], `positive` and `negative` int32 [size], and `weight`
-        float32 [size], 0 for rows that only fill the batch up; and how many do not.
+        `history` int32 [size, width], `times` int64 [size, width] if the instances have them,
+        `positive` and `negative` int32 [size], and `weight` float32 [size], 0 for rows that only
+        fill the batch up; and how many do not.
     """
     for chosen, width in instances.batches(size, rng):
         rows = np.resize(chosen, size)
@@ -150,6 +160,8 @@ def training_batches(
             "negative": negatives[rows],
             "weight": (np.arange(size) < len(chosen)).astype(np.float32),
         }
+        if instances.times is not None:
+            inputs["times"] = instances.history_times(rows, width)
         yield inputs, len(chosen)
 
 
@@ -163,7 +175,12 @@ def evaluation_instances(store: SequenceStore, split: Split, max_length: int) ->
     """
     target = store.offsets[1:] - {"validation": 2, "test": 1}[split]
     return Instances(
-        store.items, np.arange(store.num_users), store.offsets[:-1], target, max_length
+        store.items,
+        np.arange(store.num_users),
+        store.offsets[:-1],
+        target,
+        max_length,
+        store.times,
     )
 
 

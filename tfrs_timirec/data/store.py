@@ -50,6 +50,8 @@ class SequenceStore:
         """The SHA-256 of the sequences: other sequences have another one."""
         digest = hashlib.sha256(np.ascontiguousarray(self.offsets))
         digest.update(np.ascontiguousarray(self.items))
+        if self.times is not None:
+            digest.update(np.ascontiguousarray(self.times))
         return digest.hexdigest()
 
     def save(self, folder: Path, fingerprint: str) -> None:

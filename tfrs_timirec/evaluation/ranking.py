@@ -45,13 +45,15 @@ class Ranker:
         for block, width in instances.batches(USERS_A_BLOCK):
             # The last block is filled up, so that it needs no compilation of its own.
             users = np.resize(block, USERS_A_BLOCK)
-            histories = instances.histories(users, width)
+            inputs = {"history": instances.histories(users, width)}
+            if self._model.needs_times:
+                inputs["times"] = instances.history_times(users, width)
             targets = instances.positives[users]
             if negatives is None:
                 touched = instances.everything_before(block)
-                count, nan = self._catalogue(histories, targets, *touched)
+                count, nan = self._catalogue(inputs, targets, *touched)
             else:
-                count, nan = self._sampled(histories, targets, negatives[instances.users[users]])
+                count, nan = self._sampled(inputs, targets, negatives[instances.users[users]])
             if nan:
                 raise UserError(
                     f"The scores of {type(self._model).__name__} are not numbers (NaN): its "
@@ -60,8 +62,8 @@ class Ranker:
             ranks[block] = count.numpy()[: len(block)]
         return ranks
 
-    def _count_sampled(self, histories, targets, negatives):
-        queries = self._model.query_vectors(histories)
+    def _count_sampled(self, inputs, targets, negatives):
+        queries = self._model.query_vectors(**inputs)
         items = self._model.item_vectors()
         candidates = tf.concat([targets[:, None], negatives], axis=1)
         index = tf.maximum(candidates - 1, 0)
@@ -73,8 +75,8 @@ class Ranker:
         at_or_above = (scores[:, 1:] >= scores[:, :1]) & (negatives > 0)
         return tf.reduce_sum(tf.cast(at_or_above, tf.int32), axis=1), _any_nan(queries, items)
 
-    def _count_catalogue(self, histories, targets, rows, touched):
-        queries = self._model.query_vectors(histories)
+    def _count_catalogue(self, inputs, targets, rows, touched):
+        queries = self._model.query_vectors(**inputs)
         items = self._model.item_vectors()
         scores = _scores(queries, items)
         target = tf.gather(scores, targets[:, None] - 1, axis=1, batch_dims=1)

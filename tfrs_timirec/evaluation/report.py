@@ -14,6 +14,7 @@ from tfrs_timirec.evaluation.planted import planted_agreement
 from tfrs_timirec.evaluation.ranking import Ranker
 from tfrs_timirec.files import write_whole
 from tfrs_timirec.models.base import SequentialRecommender
+from tfrs_timirec.models.timirec import TiMiRec
 from tfrs_timirec.training import checkpoint
 from tfrs_timirec.training.run import Run
 from tfrs_timirec.training.session import Session
@@ -62,6 +63,8 @@ def summarise(
 def report(session: Session, run: Run) -> None:
     """Evaluates popularity and the best weights of each phase, and tells it in every form.
 
+    A phase before the last one is named after the system that it trains, which is itself one.
+
     Writes `metrics.json` and `users.parquet` (each user's rank by system and protocol, for
     significance tests) and prints the tables.
 
@@ -74,16 +77,17 @@ def report(session: Session, run: Run) -> None:
     """
     settings, model = session.settings, session.model
     length = settings.model.history_length
-    names = ["phase 1 (best-matching interest)", "TiMiRec"]
-    ranks = {
-        "popularity": test_ranks(session.popularity(), session.store, session.negatives, length)
-    }
-    for phase, (name, system) in enumerate(zip(names, model.phases(), strict=True), 1):
+    popularity = session.popularity()
+    ranks = {popularity.title: test_ranks(popularity, session.store, session.negatives, length)}
+    for phase, system in enumerate(model.phases(), 1):
         checkpoint.load(run.best(phase), system.state)
+        name = system.title if system is model else f"{system.title} (phase {phase})"
         ranks[name] = test_ranks(system, session.store, session.negatives, length)
     summary = summarise(ranks, settings.evaluation)
     metrics = {"users": session.store.num_users, "test": summary}
-    agreement = planted_agreement(model, session.store, length)
+    agreement = None
+    if isinstance(model, TiMiRec):
+        agreement = planted_agreement(model, session.store, length)
     if agreement:
         metrics["planted interests"] = agreement
     _write_users(run, session.store, ranks)

@@ -59,7 +59,6 @@ class TimeIntervalBlock(TransformerBlock):
                 raise ValueError(f"{name} must be at least 1, got {value}.")
         self.max_length = max_length
         self.max_interval = max_interval
-        self.supports_masking = False
 
     def build(self, inputs_shape, times_shape=None):
         super().build(inputs_shape)
@@ -110,7 +109,7 @@ class TimeIntervalBlock(TransformerBlock):
         intervals = ops.abs(newest_time - times) // shortest
         return ops.cast(ops.minimum(intervals, self.max_interval), "int32")
 
-    def compute_mask(self, inputs, previous_mask=None):
+    def compute_mask(self, inputs, mask=None):
         return None
 
     def compute_output_shape(self, inputs_shape, times_shape=None):

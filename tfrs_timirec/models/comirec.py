@@ -1,12 +1,13 @@
 """The self-attentive multi-interest recommender: TiMiRec's first phase."""
 
+from typing import ClassVar
+
 import keras
 import tensorflow as tf
 
 from tfrs_timirec.config import ModelSettings
 from tfrs_timirec.layers import SelfAttentiveExtractor
 from tfrs_timirec.models.base import SequentialRecommender
-from tfrs_timirec.models.losses import best_interest, bpr_loss
 
 
 class ComiRec(SequentialRecommender):
@@ -22,8 +23,11 @@ class ComiRec(SequentialRecommender):
         seed: Of the initial weights.
     """
 
+    uses: ClassVar = ("num_interests", "attention_width", "transformer")
+
     def __init__(self, num_items: int, settings: ModelSettings, initial_stddev: float, seed: int):
         super().__init__(num_items, settings.embedding_size, initial_stddev, seed)
+        self.title = "ComiRec+" if settings.transformer else "ComiRec"
         self.items = self.embedding_table("items")
         self.extractor = SelfAttentiveExtractor(
             settings.num_interests,
@@ -39,20 +43,5 @@ class ComiRec(SequentialRecommender):
     def keras_layers(self) -> list[keras.layers.Layer]:
         return [self.items, self.extractor]
 
-    def query_vectors(self, history: tf.Tensor) -> tf.Tensor:
+    def query_vectors(self, history: tf.Tensor, training: bool = False) -> tf.Tensor:
         return self.extractor(self.items(history))
-
-    def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """L_rec with the best-matching interest.
-
-        Args:
-            inputs: `history` int32 [batch, n], `positive` and `negative` int32 [batch].
-            training: Whether dropout is active.
-
-        Returns:
-            float32 [batch], a loss an instance.
-        """
-        interests = self.query_vectors(inputs["history"])
-        positive = self.items(inputs["positive"])
-        query = best_interest(interests, positive)
-        return bpr_loss(query, positive, self.items(inputs["negative"]))

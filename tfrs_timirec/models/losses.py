@@ -1,4 +1,4 @@
-"""The losses of TiMiRec, each a vector over the instances of a batch."""
+"""The losses and what they are made of, each over the instances of a batch."""
 
 from keras import ops
 
@@ -32,6 +32,27 @@ def best_interest(interests, target):
     return ops.sum(chosen[..., None] * interests, axis=1)
 
 
+def label_aware_interest(interests, target, power: float | None):
+    """Σ_k softmax(s^p)_k · V_k with s_k = V_k · target: MIND's label-aware attention.
+
+    (Li et al., CIKM 2019, section 4.4.) A negative s_k keeps its sign, whatever p is.
+
+    Args:
+        interests: float [batch, K, D].
+        target: float [batch, D].
+        power: p; None for infinite, where the best-matching interest gets all the attention.
+
+    Returns:
+        float [batch, D].
+    """
+    if power is None:
+        return best_interest(interests, target)
+    scores = ops.sum(interests * target[:, None, :], axis=-1)
+    # The constant keeps the gradient at zero finite for p < 1.
+    scores = ops.sign(scores) * (ops.abs(scores) + 1e-9) ** power
+    return ops.sum(ops.softmax(scores)[..., None] * interests, axis=1)
+
+
 def target_similarity(interests, target):
     """w_k = cos(V_k, target item) (eq. 5).
 
@@ -47,17 +68,20 @@ def target_similarity(interests, target):
     return ops.sum(interests * target[:, None, :], axis=-1)
 
 
-def distillation_loss(similarity, logits, temperature: float):
+def distillation_loss(similarity, logits, temperature: float, stop_gradient: bool = True):
     """KL(stop_gradient(softmax(w / T)) ‖ softmax(z / T)) (eqs. 6 to 9).
 
     Args:
-        similarity: float [batch, K], w of eq. 5; no gradient flows into it.
+        similarity: float [batch, K], w of eq. 5.
         logits: float [batch, K], the predictor's z.
         temperature: T.
+        stop_gradient: Whether no gradient flows into `similarity`.
 
     Returns:
         float [batch], in nats.
     """
-    teacher = ops.stop_gradient(ops.log_softmax(similarity / temperature))
+    teacher = ops.log_softmax(similarity / temperature)
+    if stop_gradient:
+        teacher = ops.stop_gradient(teacher)
     student = ops.log_softmax(logits / temperature)
     return ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)

@@ -1,5 +1,7 @@
 """TiMiRec: target-interest distillation for multi-interest recommendation."""
 
+from typing import ClassVar
+
 import keras
 import tensorflow as tf
 
@@ -13,7 +15,8 @@ from tfrs_timirec.models.losses import bpr_loss, distillation_loss, target_simil
 class TiMiRec(SequentialRecommender):
     """K interests, aggregated by a prediction of the one that drives the next action.
 
-    (Wang et al., CIKM 2022.) With `settings.transformer` it is TiMiRec+.
+    (Wang et al., CIKM 2022.) With `settings.transformer` it is TiMiRec+. Without
+    `settings.pretraining` or `settings.stop_gradient` it is an ablation of the paper's table 4.
 
     Args:
         num_items: Items of the catalogue.
@@ -22,8 +25,24 @@ class TiMiRec(SequentialRecommender):
         seed: Of the initial weights.
     """
 
+    uses: ClassVar = (
+        *ComiRec.uses,
+        "predictor_layers",
+        "predictor_dropout",
+        "temperature",
+        "pretraining",
+        "stop_gradient",
+    )
+
     def __init__(self, num_items: int, settings: ModelSettings, initial_stddev: float, seed: int):
         super().__init__(num_items, settings.embedding_size, initial_stddev, seed)
+        self.title = "TiMiRec+" if settings.transformer else "TiMiRec"
+        if not settings.pretraining:
+            self.title += ", joint training"
+        if not settings.stop_gradient:
+            self.title += ", without stop-gradient"
+        self.pretraining = settings.pretraining
+        self.stop_gradient = settings.stop_gradient
         self.temperature = settings.temperature
         self.pretrained = ComiRec(num_items, settings, initial_stddev, seed)
         self.items = self.pretrained.items
@@ -43,7 +62,7 @@ class TiMiRec(SequentialRecommender):
         return [*self.pretrained.keras_layers, self.predictor_items, self.predictor]
 
     def phases(self) -> list[SequentialRecommender]:
-        return [self.pretrained, self]
+        return [self.pretrained, self] if self.pretraining else [self]
 
     def interest_logits(self, history: tf.Tensor, training: bool = False) -> tf.Tensor:
         """The predictor's logits over the interests (eq. 3).
@@ -57,8 +76,9 @@ class TiMiRec(SequentialRecommender):
         """
         return self.predictor(self.predictor_items(history), training=training)
 
-    def query_vectors(self, history: tf.Tensor) -> tf.Tensor:
-        return self.queries_and_weights(history)[0]
+    def query_vectors(self, history: tf.Tensor, training: bool = False) -> tf.Tensor:
+        interests = self.pretrained.query_vectors(history)
+        return self.aggregation(interests, self.interest_logits(history, training))[:, None, :]
 
     def queries_and_weights(self, history: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         interests = self.pretrained.query_vectors(history)
@@ -81,6 +101,6 @@ class TiMiRec(SequentialRecommender):
         query = self.aggregation(interests, logits)
         recommendation = bpr_loss(query, positive, self.items(inputs["negative"]))
         distillation = distillation_loss(
-            target_similarity(interests, positive), logits, self.temperature
+            target_similarity(interests, positive), logits, self.temperature, self.stop_gradient
         )
         return recommendation + self.temperature**2 * distillation

@@ -104,7 +104,8 @@ class Training:
                 self._train_phase(model, step, progress, stop)
                 progress.next_phase()
             checkpoint.save(self._run.latest, {}, asdict(progress))
-        self._load_best(len(self._phases))
+        if self._phases:
+            self._load_best(len(self._phases))
         return progress
 
     def _load_best(self, phase: int) -> None:

@@ -52,13 +52,12 @@ class Run:
                     f"{self.folder} is there and is no run folder: name another one with --run."
                 )
             return
-        ours, theirs = _flat(asdict(settings)), _flat(self._read_settings())
-        for name in sorted(ours.keys() | theirs.keys()):
-            if ours.get(name) != theirs.get(name):
+        ours, theirs = _flat(asdict(settings)), _flat(asdict(self.settings()))
+        for name, value in ours.items():
+            if value != theirs[name]:
                 raise UserError(
                     f"The run folder {self.folder} is of another configuration: {name} is "
-                    f"{theirs.get(name)!r} there and {ours.get(name)!r} here; name another "
-                    f"folder with --run."
+                    f"{theirs[name]!r} there and {value!r} here; name another folder with --run."
                 )
         if not resume:
             raise UserError(
