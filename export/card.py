@@ -1,12 +1,13 @@
 """The model card of an exported version."""
 
 import json
+from collections.abc import Container
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any
 
 import tensorflow as tf
 import yaml
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 
 from export.settings import ExportSettings
 from tfrs_timirec.training.run import Run
@@ -16,7 +17,12 @@ PACKAGES = ("tensorflow", "keras", "tensorflow-recommenders", "scann")
 
 
 def model_card(
-    run: Run, session: Session, settings: ExportSettings, search: str, padding: Any, saved: Any
+    run: Run,
+    session: Session,
+    settings: ExportSettings,
+    search: str,
+    padding: str | int,
+    saved: dict[str, SignatureDef],
 ) -> str:
     """Markdown: metrics, data, settings and the signatures.
 
@@ -63,9 +69,10 @@ def model_card(
         "| signature | inputs | outputs |",
         "|---|---|---|",
     ]
-    for name, function in sorted(saved.items()):
-        _, inputs = function.structured_input_signature
-        lines.append(f"| `{name}` | {_specs(inputs)} | {_specs(function.structured_outputs)} |")
+    for name, signature in sorted(saved.items()):
+        optional = signature.defaults.keys()
+        inputs, outputs = _tensors(signature.inputs, optional), _tensors(signature.outputs)
+        lines.append(f"| `{name}` | {inputs} | {outputs} |")
     for title, values in (
         ("Settings of the training", asdict(session.settings)),
         ("Settings of the export", {k: v and str(v) for k, v in asdict(settings).items()}),
@@ -75,8 +82,10 @@ def model_card(
     return "\n".join(lines) + "\n"
 
 
-def _specs(specs: dict[str, tf.TensorSpec]) -> str:
+def _tensors(infos: dict[str, TensorInfo], optional: Container[str] = ()) -> str:
     return "<br>".join(
-        f"`{name}` {spec.dtype.name} {[size or '?' for size in spec.shape]}".replace("'", "")
-        for name, spec in specs.items()
+        f"`{name}` {tf.dtypes.as_dtype(info.dtype).name} "
+        f"[{', '.join('?' if d.size < 0 else str(d.size) for d in info.tensor_shape.dim)}]"
+        f"{' (optional)' if name in optional else ''}"
+        for name, info in sorted(infos.items())
     )

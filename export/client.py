@@ -31,6 +31,7 @@ RETRIES = {
 }
 
 Id = str | int
+Times = Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,11 @@ class Client:
         self._channel.close()
 
     def recommend(
-        self, histories: Sequence[Sequence[Id]], k: int = 10, exclude: Sequence[Id] = ()
+        self,
+        histories: Sequence[Sequence[Id]],
+        k: int = 10,
+        exclude: Sequence[Id] = (),
+        times: Times | None = None,
     ) -> list[list[Recommendation]]:
         """The best items of each user.
 
@@ -114,12 +119,13 @@ class Client:
             histories: Item ids of each user, oldest first.
             k: Items a user.
             exclude: Items that no user shall get.
+            times: When each item of the histories was interacted with, for a model that asks.
 
         Returns:
             The recommendations of each user, best first; fewer than k if no more items are left.
         """
         inputs = {
-            "history": self._ids(histories),
+            **self._user(histories, times),
             "exclude": self._ids([exclude] * len(histories)),
             "k": np.int32(k),
         }
@@ -134,23 +140,29 @@ class Client:
             for user in zip(outputs["item_ids"], outputs["scores"], titles, strict=True)
         ]
 
-    def user_vectors(self, histories: Sequence[Sequence[Id]]) -> np.ndarray:
-        """The query vectors of each user: float32 [users, M, D]."""
-        return self._predict("user_vectors", {"history": self._ids(histories)})["query_vectors"]
+    def user_vectors(
+        self, histories: Sequence[Sequence[Id]], times: Times | None = None
+    ) -> np.ndarray:
+        """The query vectors of each user: float32 [users, M, D]; arguments as in `recommend`."""
+        return self._predict("user_vectors", self._user(histories, times))["query_vectors"]
 
     def score(
-        self, histories: Sequence[Sequence[Id]], candidates: Sequence[Sequence[Id]]
+        self,
+        histories: Sequence[Sequence[Id]],
+        candidates: Sequence[Sequence[Id]],
+        times: Times | None = None,
     ) -> np.ndarray:
         """The scores of given items.
 
         Args:
             histories: Item ids of each user, oldest first.
             candidates: Items to score for each user.
+            times: As in `recommend`.
 
         Returns:
             float32 [users, m], m the longest list of candidates; −inf where there is no such item.
         """
-        inputs = {"history": self._ids(histories), "candidates": self._ids(candidates)}
+        inputs = {**self._user(histories, times), "candidates": self._ids(candidates)}
         return self._predict("score", inputs)["scores"]
 
     def versions(self) -> dict[int, str]:
@@ -183,16 +195,18 @@ class Client:
         response.metadata["signature_def"].Unpack(signatures)
         return signatures.signature_def["recommend"].inputs["history"].dtype == DT_INT64
 
+    def _user(self, histories, times) -> dict[str, np.ndarray]:
+        inputs = {"history": self._ids(histories)}
+        if times is not None:
+            inputs["times"] = _padded(times, np.int64, 0)
+        return inputs
+
     def _ids(self, rows: Sequence[Sequence[Id]]) -> np.ndarray:
-        """The rows as the model's type of id, padded to one width."""
+        """The rows as the model's type of id."""
         if self._integer_ids:
-            dtype, padding, convert = np.int64, np.iinfo(np.int64).min, int
-        else:
-            dtype, padding, convert = object, b"", lambda item: str(item).encode()
-        array = np.full((len(rows), max(map(len, rows), default=0)), padding, dtype)
-        for row, ids in enumerate(rows):
-            array[row, : len(ids)] = [convert(item) for item in ids]
-        return array
+            # No log has the smallest integer as an id.
+            return _padded(rows, np.int64, np.iinfo(np.int64).min)
+        return _padded([[str(item).encode() for item in row] for row in rows], object, b"")
 
     def _predict(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         import tensorflow as tf
@@ -205,6 +219,14 @@ class Client:
             request.inputs[name].CopyFrom(tf.make_tensor_proto(array, shape=array.shape))
         response = self._prediction.Predict(request, timeout=self._timeout)
         return {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
+
+
+def _padded(rows: Sequence[Sequence], dtype: type, padding) -> np.ndarray:
+    """The rows in one width: [rows, longest]."""
+    array = np.full((len(rows), max(map(len, rows), default=0)), padding, dtype)
+    for row, values in enumerate(rows):
+        array[row, : len(values)] = values
+    return array
 
 
 def _plain(value):

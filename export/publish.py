@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from export.card import model_card
 from export.retrieval import SMALLEST_INDEX, ExactSearch, ScannSearch, Search
+from export.saved import read_signatures
 from export.servable import Servable
 from export.settings import ExportSettings
 from export.titles import read_titles
@@ -48,7 +49,8 @@ def publish(folder: Path, out: Path, settings: ExportSettings) -> list[Path]:
     session = Session(run_settings)
     run.check_data(session.store.digest)
     model, store = session.model, session.store
-    checkpoint.load(run.best(len(model.phases())), model.state)
+    if model.phases():
+        checkpoint.load(run.best(len(model.phases())), model.state)
     if settings.k > store.num_items:
         raise UserError(
             f"k is {settings.k}, but the catalogue has {store.num_items} items: lower --k."
@@ -75,11 +77,12 @@ def publish(folder: Path, out: Path, settings: ExportSettings) -> list[Path]:
                 settings,
                 titles,
             )
-            signatures = servable.signatures
             options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
-            tf.saved_model.save(servable, str(part), signatures, options)
-            write_warmup(part, name, vocabulary, run_settings.model.history_length)
-            saved = {key: f.get_concrete_function() for key, f in signatures.items()}
+            tf.saved_model.save(servable, str(part), servable.signatures, options)
+            write_warmup(
+                part, name, vocabulary, run_settings.model.history_length, model.needs_times
+            )
+            saved = read_signatures(part)
             card = model_card(run, session, settings, words, vocabulary.padding, saved)
             (part / "model_card.md").write_text(card)
         return [part.rename(part.with_name(str(number))) for part in parts]

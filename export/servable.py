@@ -10,6 +10,9 @@ from export.settings import ExportSettings
 from export.vocabulary import Vocabulary
 from tfrs_timirec.models.base import SequentialRecommender
 
+# The ids [batch, n] and, where the model needs them, the times int64 [batch, n] of the items.
+History = tuple[tf.Tensor] | tuple[tf.Tensor, tf.Tensor]
+
 
 class Servable(tf.Module):
     """The signatures `recommend`, `serving_default`, `user_vectors` and `score`.
@@ -46,7 +49,6 @@ class Servable(tf.Module):
         self._vocabulary = vocabulary
         self._search = search
         self._settings = settings
-        self._items = tf.Variable(model.item_vectors(), trainable=False)
         self._popularity = tf.constant(popularity, tf.float32)
         self._most_popular = tf.argsort(self._popularity, direction="DESCENDING", stable=True) + 1
         self._titles = None if titles is None else tf.constant(["", *titles])
@@ -55,35 +57,49 @@ class Servable(tf.Module):
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The functions to save, by name."""
         ids = self._vocabulary.dtype
-        rows = tf.TensorSpec([None, None], ids, "history")
-
-        def serving_default(history):
-            return self.recommend(history, tf.constant(self._settings.k), tf.zeros([1, 0], ids))
-
-        def recommend(
-            history,
-            k=tf.constant(self._settings.k),  # noqa: B008 - becomes the signature's default
-            exclude=tf.constant([[self._vocabulary.padding]], ids),  # noqa: B008
-        ):
-            return self.recommend(history, k, exclude)
-
-        k = tf.TensorSpec([], tf.int32, "k")
-        exclude = tf.TensorSpec([None, None], ids, "exclude")
-        candidates = tf.TensorSpec([None, None], ids, "candidates")
+        k, exclude = tf.constant(self._settings.k), tf.constant([[self._vocabulary.padding]], ids)
+        rows = [tf.TensorSpec([None, None], ids, "history")]
+        # The parameters of a function become the inputs of its signature, and their defaults too.
+        if self._model[0].needs_times:
+            rows.append(tf.TensorSpec([None, None], tf.int64, "times"))
+            functions = {
+                "serving_default": lambda history, times: self.recommend((history, times), k),
+                "recommend": lambda history, times, k=k, exclude=exclude: self.recommend(
+                    (history, times), k, exclude
+                ),
+                "user_vectors": lambda history, times: self.user_vectors((history, times)),
+                "score": lambda history, times, candidates: self.score(
+                    (history, times), candidates
+                ),
+            }
+        else:
+            functions = {
+                "serving_default": lambda history: self.recommend((history,), k),
+                "recommend": lambda history, k=k, exclude=exclude: self.recommend(
+                    (history,), k, exclude
+                ),
+                "user_vectors": lambda history: self.user_vectors((history,)),
+                "score": lambda history, candidates: self.score((history,), candidates),
+            }
+        others = {
+            "recommend": [
+                tf.TensorSpec([], tf.int32, "k"),
+                tf.TensorSpec([None, None], ids, "exclude"),
+            ],
+            "score": [tf.TensorSpec([None, None], ids, "candidates")],
+        }
         return {
-            "serving_default": tf.function(serving_default, input_signature=[rows]),
-            "recommend": tf.function(recommend, input_signature=[rows, k, exclude]),
-            "user_vectors": tf.function(self.user_vectors, input_signature=[rows]),
-            "score": tf.function(self.score, input_signature=[rows, candidates]),
+            name: tf.function(function, input_signature=[*rows, *others.get(name, [])])
+            for name, function in functions.items()
         }
 
     def recommend(
-        self, history: tf.Tensor, k: tf.Tensor, exclude: tf.Tensor
+        self, history: History, k: tf.Tensor, exclude: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
         """The k items with the highest scores.
 
         Args:
-            history: ids [batch, n].
+            history: ids [batch, n], and their times.
             k: int32, from 1 to the catalogue's size.
             exclude: ids [batch, m] that are not to be recommended; one row stands for all users.
 
@@ -92,15 +108,16 @@ class Servable(tf.Module):
             float32 [batch, K] and, where titles ride along, `item_titles` [batch, k]. Where fewer
             than k items are left, the padding id with the score −inf fills up.
         """
-        in_range = tf.debugging.Assert(
-            (k >= 1) & (k <= self._items.shape[0]),
-            [f"k must be from 1 to {self._items.shape[0]}, the size of the catalogue; it is", k],
-        )
+        size = self._search.items.shape[0]
+        told = f"k must be from 1 to {size}, the size of the catalogue; it is"
+        in_range = tf.debugging.Assert((k >= 1) & (k <= size), [told, k])
         with tf.control_dependencies([in_range]):
-            known = self._known(history)
-        queries, weights = self._queries(known)
-        excluded = self._vocabulary.indices(exclude)
-        excluded = tf.broadcast_to(excluded, [tf.shape(known)[0], tf.shape(excluded)[1]])
+            known, *times = self._known(history)
+        queries, weights = self._queries(known, *times)
+        excluded = tf.zeros_like(known[:, :0])
+        if exclude is not None:
+            excluded = self._vocabulary.indices(exclude)
+            excluded = tf.broadcast_to(excluded, [tf.shape(known)[0], tf.shape(excluded)[1]])
         if self._settings.exclude_history:
             excluded = tf.concat([excluded, known], axis=1)
         scores, indices = self._candidates(queries, known, k, excluded)
@@ -116,45 +133,50 @@ class Servable(tf.Module):
             answer["item_titles"] = tf.gather(self._titles, indices)
         return answer
 
-    def user_vectors(self, history: tf.Tensor) -> dict[str, tf.Tensor]:
+    def user_vectors(self, history: History) -> dict[str, tf.Tensor]:
         """The model's query vectors.
 
         Args:
-            history: ids [batch, n].
+            history: ids [batch, n], and their times.
 
         Returns:
             `query_vectors` float32 [batch, M, D] and `interest_weights` float32 [batch, K].
         """
-        queries, weights = self._queries(self._known(history))
+        queries, weights = self._queries(*self._known(history))
         return {"query_vectors": queries, "interest_weights": weights}
 
-    def score(self, history: tf.Tensor, candidates: tf.Tensor) -> dict[str, tf.Tensor]:
+    def score(self, history: History, candidates: tf.Tensor) -> dict[str, tf.Tensor]:
         """The scores of given items.
 
         Args:
-            history: ids [batch, n].
+            history: ids [batch, n], and their times.
             candidates: ids [batch, m].
 
         Returns:
             `scores` float32 [batch, m]; −inf for an id that is no item's.
         """
-        known = self._known(history)
-        queries, _ = self._queries(known)
+        known, *times = self._known(history)
+        queries, _ = self._queries(known, *times)
         indices = self._vocabulary.indices(candidates)
         places = tf.maximum(indices - 1, 0)
-        vectors = tf.gather(self._items, places)
+        vectors = tf.gather(self._search.items, places)
         scores = tf.reduce_max(tf.matmul(queries, vectors, transpose_b=True), axis=1)
         popularity = tf.gather(self._popularity, places)
         scores = tf.where(_without_history(known), popularity, scores)
         return {"scores": tf.where(indices > 0, scores, -math.inf)}
 
     def _known(self, history):
-        """int32 [batch, n]; 0 for what is no item."""
-        rows = tf.debugging.Assert(tf.shape(history)[0] > 0, ["The batch has no history."])
-        with tf.control_dependencies([rows]):
-            return self._vocabulary.indices(history)
+        """int32 [batch, n], 0 for what is no item; and the times."""
+        ids, *times = history
+        checks = [tf.debugging.Assert(tf.shape(ids)[0] > 0, ["The batch has no history."])]
+        if times:
+            same = tf.reduce_all(tf.shape(ids) == tf.shape(times[0]))
+            told = ["Each item of the history needs its time: history and times have the shapes"]
+            checks.append(tf.debugging.Assert(same, [*told, tf.shape(ids), tf.shape(times[0])]))
+        with tf.control_dependencies(checks):
+            return self._vocabulary.indices(ids), *times
 
-    def _queries(self, known):
+    def _queries(self, known, *times):
         """Query vectors and interest weights for the newest L items of each row."""
         real = tf.cast(known > 0, tf.int32)
         from_the_end = tf.cumsum(real, axis=1, reverse=True)
@@ -163,18 +185,18 @@ class Servable(tf.Module):
         column = tf.gather(length, cells[:, 0]) - tf.gather_nd(from_the_end, cells)
         # No wider than the longest history of the batch: the model has less to compute.
         width = tf.maximum(tf.reduce_max(length), 1)
-        history = tf.scatter_nd(
-            tf.stack([tf.cast(cells[:, 0], tf.int32), column], axis=1),
-            tf.gather_nd(known, cells),
-            [tf.shape(known)[0], width],
-        )
-        return self._model[0].queries_and_weights(history)
+        places = tf.stack([tf.cast(cells[:, 0], tf.int32), column], axis=1)
+        shape = [tf.shape(known)[0], width]
+        newest = [
+            tf.scatter_nd(places, tf.gather_nd(values, cells), shape) for values in (known, *times)
+        ]
+        return self._model[0].queries_and_weights(*newest)
 
     def _candidates(self, queries, known, k, excluded):
         """At least k scores and indices a row; −inf for those that may not be recommended."""
         # So many more that k are left, whatever is excluded.
         most_excluded = tf.reduce_max(tf.reduce_sum(tf.cast(excluded > 0, tf.int32), axis=1))
-        count = tf.minimum(k + most_excluded, self._items.shape[0])
+        count = tf.minimum(k + most_excluded, self._search.items.shape[0])
         scores, indices = self._search(queries, count)
         found = tf.shape(scores)[1]
         empty = _without_history(known)

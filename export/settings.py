@@ -16,8 +16,8 @@ class ExportSettings:
         titles_id_column: Its column of the item's id.
         titles_column: Its column of the title.
         leaves: Leaves of ScaNN's tree; null chooses by the catalogue's size.
-        leaves_to_search: Leaves that a query searches; null chooses by the number of leaves.
-        reordering: Candidates whose scores ScaNN computes exactly; null chooses by k.
+        leaves_to_search: Leaves that a query searches; null chooses by the catalogue's size.
+        reordering: Candidates that ScaNN scores exactly for each item asked for; null is 4.
     """
 
     k: PositiveInt = 10

@@ -12,7 +12,9 @@ from export.vocabulary import Vocabulary
 BATCHES = (1, 8, 64)
 
 
-def write_warmup(version: Path, model: str, vocabulary: Vocabulary, history_length: int) -> None:
+def write_warmup(
+    version: Path, model: str, vocabulary: Vocabulary, history_length: int, times: bool
+) -> None:
     """Writes `assets.extra/tf_serving_warmup_requests`: each signature in some batch sizes.
 
     Args:
@@ -20,6 +22,7 @@ def write_warmup(version: Path, model: str, vocabulary: Vocabulary, history_leng
         model: The name that it will be served under.
         vocabulary: Whose first items the histories are made of.
         history_length: L.
+        times: Whether the signatures take the times of the history.
     """
     ids = vocabulary.example(history_length)
     path = version / "assets.extra" / "tf_serving_warmup_requests"
@@ -27,6 +30,9 @@ def write_warmup(version: Path, model: str, vocabulary: Vocabulary, history_leng
     with tf.io.TFRecordWriter(str(path)) as writer:
         for size in BATCHES:
             history = np.tile(ids, (size, 1))
+            user = {"history": history}
+            if times:
+                user["times"] = np.tile(np.arange(len(ids)), (size, 1))
             rest = {
                 "serving_default": {},
                 "recommend": {"k": np.int32(1), "exclude": history[:1, :1]},
@@ -37,7 +43,7 @@ def write_warmup(version: Path, model: str, vocabulary: Vocabulary, history_leng
                 request = PredictRequest()
                 request.model_spec.name = model
                 request.model_spec.signature_name = signature
-                for name, value in {"history": history, **inputs}.items():
+                for name, value in {**user, **inputs}.items():
                     request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
                 log = PredictionLog(predict_log=PredictLog(request=request))
                 writer.write(log.SerializeToString())

@@ -1,8 +1,11 @@
 """Fixtures that several test files share."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 SHARED = Path(os.environ.get("TFRS_TIMIREC_SHARED", Path(__file__).parents[2] / "shared"))
@@ -19,3 +22,57 @@ def shared_data():
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def log(tmp_path_factory) -> Path:
+    """A CSV of 400 users who walk through 60 items in small steps."""
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("log") / "log.csv"
+    with open(path, "w") as file:
+        file.write("user_id,item_id,timestamp\n")
+        for user in range(400):
+            items = (rng.integers(60) + np.cumsum(rng.integers(1, 4, 12))) % 60
+            file.writelines(f"u{user},i{item},{time}\n" for time, item in enumerate(items))
+    return path
+
+
+@pytest.fixture(scope="session")
+def arguments(log) -> list[str]:
+    """Flags of a small training on the log."""
+    return [
+        f"--data.source={log}",
+        f"--data.folder={log.parent / 'data'}",
+        "--model.embedding_size=16",
+        "--model.num_interests=2",
+        "--model.history_length=2",
+        "--model.predictor_layers=2",
+        "--model.predictor_dropout=0.2",
+        "--training.learning_rate=0.005",
+        "--training.batch_size=64",
+        "--training.max_epochs=6",
+        "--evaluation.negatives=30",
+        "--seed=7",
+    ]
+
+
+@pytest.fixture
+def start():
+    """Starts a module as a process of its own; what still runs in the end is killed."""
+    processes = []
+
+    def start(module: str, *arguments: str) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            cwd=Path(__file__).parents[1],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()

@@ -15,20 +15,22 @@ def main() -> None:
     )
     parser.add_argument("--run", type=Path | None, help="The run folder; runs/CONFIG-SEED without.")
     parser.add_argument("--resume", action="store_true", help="Goes on with the run folder.")
+    parser.add_argument("--export", type=Path | None, help="Exports the run into this folder.")
     parsed = parser.parse_args()
     settings = settings_of(parsed)
     name = Path(str(parsed.config[-1])) if parsed.config else Path(settings.data.source)
     folder = parsed.run or Path("runs") / f"{name.stem}-{settings.seed}"
-    run_command(lambda: train(settings, folder, parsed.resume))
+    run_command(lambda: train(settings, folder, parsed.resume, parsed.export))
 
 
-def train(settings: Settings, folder: Path, resume: bool) -> None:
-    """Trains, evaluates and fills the run folder.
+def train(settings: Settings, folder: Path, resume: bool, out: Path | None) -> None:
+    """Trains, evaluates, fills the run folder and exports.
 
     Args:
         settings: Everything that decides what is computed.
         folder: The run folder.
         resume: Whether to go on with a run that is there.
+        out: The folder of the exported models; None exports nothing.
     """
     # TensorFlow takes seconds to import: not before there is work for it.
     from tfrs_timirec.evaluation.curve import write_curve
@@ -54,6 +56,11 @@ def train(settings: Settings, folder: Path, resume: bool) -> None:
     if progress.log:
         write_curve(run, progress.log, settings.evaluation.metric)
     report(session, run)
+    if out:
+        from export.__main__ import export
+        from export.settings import ExportSettings
+
+        export(folder, out, ExportSettings())
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from export.server.versions import Version
 Arrays = dict[str, np.ndarray]
 
 # Inputs in which the exported models pass over padding, so that rows of other widths may join.
-PADDED = ("history", "exclude")
+PADDED = ("history", "times", "exclude")
 # A wider row is computed alone: it would widen all others of its batch.
 WIDEST = 256
 

@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from export.server.metrics import SERVING
+from export.server.parsing import Parsing
 from export.server.service import ModelService, PredictionService
 from export.server.settings import ServerSettings
 from export.server.versions import Models
@@ -45,6 +46,7 @@ def serve(folder: Path, settings: ServerSettings) -> None:
 async def _serve(folder, settings, credentials) -> None:
     models = Models(folder)
     server = grpc.aio.server(
+        interceptors=[Parsing()],
         maximum_concurrent_rpcs=settings.concurrent_requests,
         options=[
             ("grpc.max_receive_message_length", settings.message_bytes),

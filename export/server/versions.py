@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
-from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
+from export.saved import read_signatures
 from export.server.errors import not_found
 from export.server.tensors import read_inputs
 
@@ -39,12 +38,8 @@ class Version:
 
     def __init__(self, name: str, number: int, folder: Path):
         self.name, self.number = name, number
-        graph = SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs[0]
+        self.signatures = read_signatures(folder)
         self._loaded = tf.saved_model.load(str(folder))
-        self._functions = dict(self._loaded.signatures)
-        self.signatures: dict[str, SignatureDef] = {
-            key: graph.signature_def[key] for key in self._functions
-        }
         if (folder / WARMUP).exists():
             for record in tf.data.TFRecordDataset(str(folder / WARMUP)).as_numpy_iterator():
                 request = PredictionLog.FromString(record).predict_log.request
@@ -66,7 +61,7 @@ class Version:
         Raises:
             tf.errors.OpError: If the model refuses the inputs.
         """
-        outputs = self._functions[signature](
+        outputs = self._loaded.signatures[signature](
             **{name: tf.constant(array) for name, array in inputs.items()}
         )
         return {name: tensor.numpy() for name, tensor in outputs.items()}

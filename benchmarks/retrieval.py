@@ -1,0 +1,197 @@
+"""Measures ScaNN against exact retrieval: recall, queries a second, building time and memory.
+
+python -m benchmarks.retrieval RUN [--sizes 1000000 10000000] [--picture docs/retrieval.svg]
+
+The first catalogue is that of the run, with its trained vectors and test users; the others are
+synthetic, in overlapping clusters of a thousand items.
+"""
+
+import multiprocessing
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jsonargparse import auto_cli
+
+from tfrs_timirec.errors import run_command
+
+K = 100
+QUERIES = 1_000
+SIZE = 64
+BATCHES = (1, 64)
+SECONDS = 3.0
+# Candidates scored exactly for each item asked for, and multiples of the leaves to search.
+EFFORTS = [(1, 0.2), (2, 0.2), (4, 0.2), (4, 1.0), (4, 4.0), (10, 4.0)]
+
+
+@dataclass
+class Point:
+    """What one way to search does: mean recall@K, and queries a second by batch size."""
+
+    recall: float
+    speed: dict[int, float]
+
+
+@dataclass
+class Result:
+    """Of one catalogue; `default` is the export's own choice of effort."""
+
+    name: str
+    exact: Point
+    default: Point
+    efforts: list[Point]
+    seconds: float
+    gigabytes: float
+
+
+def main(run: Path, sizes: list[int] = [1_000_000], picture: Path | None = None) -> None:  # noqa: B006
+    """Measures, prints a Markdown table and draws the picture.
+
+    Args:
+        run: The run folder whose trained vectors are the first catalogue.
+        sizes: Items of the synthetic catalogues.
+        picture: An image file.
+    """
+    run_command(lambda: measure(run, sizes, picture))
+
+
+def measure(run: Path, sizes: list[int], picture: Path | None) -> None:
+    results = []
+    for source in (run, *sizes):
+        # A process each, so that the peak of memory is that of this catalogue.
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            results.append(pool.apply(of_catalogue, [source]))
+        print(row(results[-1]), flush=True)
+    print(f"\n{table(results)}")
+    if picture:
+        draw(results, picture)
+
+
+def of_catalogue(source: Path | int) -> Result:
+    import resource
+
+    import tfrs_timirec  # noqa: F401 - chooses the version of Keras, before TensorFlow
+
+    # isort: split
+    import tensorflow as tf
+
+    from export.retrieval import ExactSearch, ScannSearch
+    from export.settings import ExportSettings
+
+    items, queries = trained(source) if isinstance(source, Path) else clustered(source)
+    queries = tf.constant(queries)
+
+    def compiled(search):
+        signature = [tf.TensorSpec([None, *queries.shape[1:]]), tf.TensorSpec([], tf.int32)]
+        return tf.function(search.__call__, input_signature=signature)
+
+    def answers(search):
+        chunks = [search(queries[i : i + 50], K) for i in range(0, QUERIES, 50)]
+        scores = np.concatenate([scores for scores, _ in chunks])
+        indices = np.concatenate([indices for _, indices in chunks])
+        best = np.argsort(-scores, axis=1)[:, :K]
+        return np.take_along_axis(indices, best, axis=1)
+
+    def point(search):
+        found = answers(search)
+        recall = np.mean([len(np.intersect1d(*rows)) / K for rows in zip(found, true, strict=True)])
+        return Point(recall, {batch: speed(search, batch) for batch in BATCHES})
+
+    def speed(search, batch):
+        begin, calls = time.perf_counter(), 0
+        while time.perf_counter() - begin < SECONDS:
+            start = calls * batch % (QUERIES - batch)
+            search(queries[start : start + batch], K)
+            calls += 1
+        return calls * batch / (time.perf_counter() - begin)
+
+    begin = time.perf_counter()
+    scann = ScannSearch(items, ExportSettings())
+    seconds = time.perf_counter() - begin
+    gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    exact = compiled(ExactSearch(items))
+    true = answers(exact)
+    default = point(compiled(scann))
+    efforts, leaves = [], scann.leaves_to_search
+    for scann.reordering, share in EFFORTS:
+        scann.leaves_to_search = max(1, round(share * leaves))
+        efforts.append(point(compiled(scann)))
+    name = f"{len(items):,} {'trained' if isinstance(source, Path) else 'clustered'}"
+    return Result(name, point(exact), default, efforts, seconds, gigabytes)
+
+
+def trained(run: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The items' vectors of a run, and query vectors of its test users."""
+    from tfrs_timirec.data.instances import evaluation_instances
+    from tfrs_timirec.training import checkpoint
+    from tfrs_timirec.training.run import Run
+    from tfrs_timirec.training.session import Session
+
+    session = Session(Run(run).settings())
+    model, length = session.model, session.settings.model.history_length
+    checkpoint.load(Run(run).best(len(model.phases())), model.state)
+    users = np.random.default_rng(0).choice(session.store.num_users, QUERIES, replace=False)
+    instances = evaluation_instances(session.store, "test", length)
+    queries = model.query_vectors(instances.histories(users, length))
+    return model.item_vectors().numpy(), queries.numpy()
+
+
+def clustered(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Items around centres as far apart as the items of a cluster, and queries likewise."""
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((count // 1_000, SIZE), np.float32)
+
+    def around(size):
+        vectors = rng.standard_normal((size, SIZE), np.float32)
+        vectors += centres[rng.integers(len(centres), size=size)]
+        return vectors
+
+    return around(count), around(QUERIES)[:, None]
+
+
+def row(result: Result) -> str:
+    cells = [result.name, f"{result.default.recall:.3f}"]
+    for batch in BATCHES:
+        exact, scann = result.exact.speed[batch], result.default.speed[batch]
+        cells += [f"{exact:,.0f}", f"{scann:,.0f}", f"{scann / exact:.1f}"]
+    cells += [f"{result.seconds:.1f}", f"{result.gigabytes:.1f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def table(results: list[Result]) -> str:
+    names = ["items", f"recall@{K}"]
+    for batch in BATCHES:
+        names += [f"exact, queries/s, batch {batch}", "ScaNN", "ratio"]
+    names += ["build, s", "peak memory, GiB"]
+    return "\n".join([f"| {' | '.join(names)} |", "|---" * len(names) + "|", *map(row, results)])
+
+
+def draw(results: list[Result], picture: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    for number, result in enumerate(results):
+        points = sorted([*result.efforts, result.default], key=lambda point: point.recall)
+        ratios = [point.speed[1] / result.exact.speed[1] for point in points]
+        recalls, color = [point.recall for point in points], f"C{number}"
+        axes.plot(recalls, ratios, ".-", color=color, label=f"{result.name} items")
+        default = result.default
+        ratio = default.speed[1] / result.exact.speed[1]
+        axes.plot(default.recall, ratio, "o", color=color, markersize=10)
+    axes.axhline(1, color="gray", linestyle=":", label="exact")
+    axes.set(
+        xlabel=f"recall@{K}",
+        ylabel="queries a second, exact = 1",
+        yscale="log",
+        title="ScaNN against exact retrieval, one query at a time\n(ring: what the export chooses)",
+    )
+    axes.legend()
+    figure.savefig(picture)
+
+
+if __name__ == "__main__":
+    auto_cli(main, as_positional=True)

@@ -1,0 +1,41 @@
+"""Asks one question again and again, and prints what came of it as JSON.
+
+Usage: python ask_for.py <address> <seconds> <number of the item in the history>
+"""
+
+import json
+import sys
+import time
+
+import grpc
+import tensorflow as tf
+from tensorflow_serving.apis.predict_pb2 import PredictRequest
+from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
+
+address, seconds, number = sys.argv[1:]
+request = PredictRequest()
+request.model_spec.name = "exact"
+request.model_spec.signature_name = "recommend"
+request.inputs["history"].CopyFrom(tf.make_tensor_proto([[f"i{number}"]]))
+requests, errors, versions, answers = 0, [], [], {}
+with grpc.insecure_channel(address) as channel:
+    stub = PredictionServiceStub(channel)
+    stub.Predict(request, timeout=30)
+    print("asking", flush=True)
+    end = time.monotonic() + float(seconds)
+    while time.monotonic() < end:
+        requests += 1
+        try:
+            response = stub.Predict(request, timeout=30)
+        except grpc.RpcError as error:
+            errors.append(f"{error.code()}: {error.details()}")
+            continue
+        version = response.model_spec.version.value
+        if not versions or versions[-1] != version:
+            versions.append(version)
+        items = list(response.outputs["item_ids"].string_val)
+        found = answers.setdefault(version, [])
+        if (text := b" ".join(items).decode()) not in found:
+            found.append(text)
+report = {"requests": requests, "errors": errors, "versions": versions, "answers": answers}
+print(json.dumps(report))

@@ -1,0 +1,45 @@
+"""Versions are swapped under load, and no client notices but by the version of its answers."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+SECONDS = 30
+CLIENTS = 3
+
+
+def test_versions_are_swapped_under_load(serve, exports, tmp_path):
+    models = tmp_path / "models"
+    shutil.copytree(exports["timirec"], models)
+    server = serve(models)
+    script = Path(__file__).with_name("ask_for.py")
+    clients = [
+        subprocess.Popen(
+            [sys.executable, str(script), server.address, str(SECONDS), str(number)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(CLIENTS)
+    ]
+    for client in clients:
+        assert client.stdout.readline() == "asking\n"
+    for version in (2, 3, 4):
+        time.sleep(SECONDS / 4)
+        part = models / "exact" / f".{version}.part"
+        # Another model: TiMiRec's items, ranked by popularity.
+        shutil.copytree(exports["popularity" if version % 2 == 0 else "timirec"] / "exact/1", part)
+        part.rename(models / "exact" / str(version))
+    reports = [json.loads(client.communicate(timeout=SECONDS + 60)[0]) for client in clients]
+    for report in reports:
+        assert report["errors"] == []
+        assert report["requests"] > 100
+        # In order: no answer is from a version that was replaced before it was asked for.
+        assert report["versions"] == sorted(report["versions"])
+        assert set(report["versions"]) == {1, 2, 3, 4}
+        # Each model gave one answer to the one question, and the two are not the same.
+        answers = report["answers"]
+        assert answers["1"] == answers["3"] != answers["2"] == answers["4"]
+        assert {len(found) for found in answers.values()} == {1}
