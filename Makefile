@@ -3,9 +3,9 @@ BIN = .venv/bin
 
 .PHONY: train test lint clean
 
-# Trains on the embedded data set, evaluates, and goes on where an interrupted run stopped.
+# Trains on the embedded data set, evaluates and exports; goes on where an interrupted run stopped.
 train: .venv/installed
-	$(BIN)/python -m tfrs_timirec.train --config configs/synthetic.yaml --resume
+	$(BIN)/python -m tfrs_timirec.train --config configs/synthetic.yaml --resume --export models
 
 test: .venv/installed
 	$(BIN)/python -m pytest
@@ -20,4 +20,4 @@ lint: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv runs data
+	rm -rf .venv runs data models

@@ -1,5 +1,7 @@
 """`python -m export RUN --out DIR`: a trained run as SavedModels for TF-Serving."""
 
+import shlex
+import sys
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
@@ -34,9 +36,16 @@ def export(run: Path, out: Path, settings: ExportSettings) -> None:
     # TensorFlow takes seconds to import: not before there is work for it.
     from export.publish import publish
 
-    for version in publish(run, out, settings):
+    versions, items = publish(run, out, settings)
+    for version in versions:
         print(f"Exported {version}")
-    print(f"Serve with: python -m export.server {out} --port 8500")
+    python = Path(sys.executable)
+    if python.is_relative_to(Path.cwd()):
+        python = python.relative_to(Path.cwd())
+    print(
+        f"Serve: {python} -m export.server {out} --port 8500\n"
+        f"Ask:   {python} -m export.client {shlex.join(map(str, items))}"
+    )
 
 
 if __name__ == "__main__":

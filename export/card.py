@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 import tensorflow as tf
 import yaml
+from tensorflow.core.framework.tensor_shape_pb2 import TensorShapeProto
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 
 from export.settings import ExportSettings
@@ -84,8 +85,13 @@ def model_card(
 
 def _tensors(infos: dict[str, TensorInfo], optional: Container[str] = ()) -> str:
     return "<br>".join(
-        f"`{name}` {tf.dtypes.as_dtype(info.dtype).name} "
-        f"[{', '.join('?' if d.size < 0 else str(d.size) for d in info.tensor_shape.dim)}]"
+        f"`{name}` {tf.dtypes.as_dtype(info.dtype).name} {_shape(info.tensor_shape)}"
         f"{' (optional)' if name in optional else ''}"
         for name, info in sorted(infos.items())
     )
+
+
+def _shape(shape: TensorShapeProto) -> str:
+    if shape.unknown_rank:
+        return "[] or [?]"
+    return f"[{', '.join('?' if d.size < 0 else str(d.size) for d in shape.dim)}]"

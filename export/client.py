@@ -127,7 +127,8 @@ class Client:
         inputs = {
             **self._user(histories, times),
             "exclude": self._ids([exclude] * len(histories)),
-            "k": np.int32(k),
+            # TF-Serving joins requests only if each input has a row for each user.
+            "k": np.full(len(histories), k, np.int32),
         }
         outputs = self._predict("recommend", inputs)
         titles = outputs.get("item_titles", np.full(outputs["scores"].shape, None))

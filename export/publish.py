@@ -22,7 +22,7 @@ from tfrs_timirec.training.session import Session
 MODELS = ("exact", "scann")
 
 
-def publish(folder: Path, out: Path, settings: ExportSettings) -> list[Path]:
+def publish(folder: Path, out: Path, settings: ExportSettings) -> tuple[list[Path], list]:
     """Exports a run as the next version of the models `exact` and `scann`.
 
     Each appears as a whole: it is written beside, under a name that servers pass over, and renamed.
@@ -33,7 +33,7 @@ def publish(folder: Path, out: Path, settings: ExportSettings) -> list[Path]:
         settings: What the models answer.
 
     Returns:
-        The folders of the new versions.
+        The folders of the new versions, and two ids of items to try them with.
 
     Raises:
         UserError: If the run is not trained to its end, damaged or not of its data, or the
@@ -85,7 +85,8 @@ def publish(folder: Path, out: Path, settings: ExportSettings) -> list[Path]:
             saved = read_signatures(part)
             card = model_card(run, session, settings, words, vocabulary.padding, saved)
             (part / "model_card.md").write_text(card)
-        return [part.rename(part.with_name(str(number))) for part in parts]
+        versions = [part.rename(part.with_name(str(number))) for part in parts]
+        return versions, store.item_ids[:2].to_pylist()
     finally:
         for part in parts:
             shutil.rmtree(part, ignore_errors=True)

@@ -57,7 +57,8 @@ class Servable(tf.Module):
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The functions to save, by name."""
         ids = self._vocabulary.dtype
-        k, exclude = tf.constant(self._settings.k), tf.constant([[self._vocabulary.padding]], ids)
+        # One row each: what a server joins to batches must have one.
+        k, exclude = tf.constant([self._settings.k]), tf.constant([[self._vocabulary.padding]], ids)
         rows = [tf.TensorSpec([None, None], ids, "history")]
         # The parameters of a function become the inputs of its signature, and their defaults too.
         if self._model[0].needs_times:
@@ -83,7 +84,7 @@ class Servable(tf.Module):
             }
         others = {
             "recommend": [
-                tf.TensorSpec([], tf.int32, "k"),
+                tf.TensorSpec(None, tf.int32, "k"),
                 tf.TensorSpec([None, None], ids, "exclude"),
             ],
             "score": [tf.TensorSpec([None, None], ids, "candidates")],
@@ -100,17 +101,18 @@ class Servable(tf.Module):
 
         Args:
             history: ids [batch, n], and their times.
-            k: int32, from 1 to the catalogue's size.
+            k: int32, one for all users or [batch]; from 1 to the catalogue's size.
             exclude: ids [batch, m] that are not to be recommended; one row stands for all users.
 
         Returns:
             `item_ids` [batch, k], best first, `scores` float32 [batch, k], `interest_weights`
-            float32 [batch, K] and, where titles ride along, `item_titles` [batch, k]. Where fewer
-            than k items are left, the padding id with the score −inf fills up.
+            float32 [batch, K] and, where titles ride along, `item_titles` [batch, k]. The width is
+            the largest k; where a user has a smaller one, or fewer items are left, the padding id
+            with the score −inf fills up.
         """
         size = self._search.items.shape[0]
         told = f"k must be from 1 to {size}, the size of the catalogue; it is"
-        in_range = tf.debugging.Assert((k >= 1) & (k <= size), [told, k])
+        in_range = tf.debugging.Assert(tf.reduce_all((k >= 1) & (k <= size)), [told, k])
         with tf.control_dependencies([in_range]):
             known, *times = self._known(history)
         queries, weights = self._queries(known, *times)
@@ -120,8 +122,11 @@ class Servable(tf.Module):
             excluded = tf.broadcast_to(excluded, [tf.shape(known)[0], tf.shape(excluded)[1]])
         if self._settings.exclude_history:
             excluded = tf.concat([excluded, known], axis=1)
-        scores, indices = self._candidates(queries, known, k, excluded)
-        scores, places = tf.math.top_k(scores, k)
+        k = tf.broadcast_to(tf.reshape(k, [-1]), [tf.shape(known)[0]])
+        most = tf.reduce_max(k)
+        scores, indices = self._candidates(queries, known, most, excluded)
+        scores, places = tf.math.top_k(scores, most)
+        scores = tf.where(tf.sequence_mask(k, most), scores, -math.inf)
         indices = tf.gather(indices, places, batch_dims=1)
         indices = tf.where(tf.math.is_finite(scores), indices, 0)
         answer = {

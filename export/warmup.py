@@ -35,7 +35,7 @@ def write_warmup(
                 user["times"] = np.tile(np.arange(len(ids)), (size, 1))
             rest = {
                 "serving_default": {},
-                "recommend": {"k": np.int32(1), "exclude": history[:1, :1]},
+                "recommend": {"k": np.ones(size, np.int32), "exclude": history[:, :1]},
                 "user_vectors": {},
                 "score": {"candidates": history},
             }

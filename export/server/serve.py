@@ -71,7 +71,7 @@ async def _serve(folder, settings, credentials) -> None:
     await _health(healthy, health_pb2.HealthCheckResponse.NOT_SERVING)
     await server.start()
     if settings.metrics_port:
-        prometheus_client.start_http_server(settings.metrics_port, "127.0.0.1")
+        prometheus_client.start_http_server(settings.metrics_port, settings.metrics_host)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -15,7 +15,8 @@ class ServerSettings:
         certificate: PEM file of the server's certificate chain: TLS, with `key`.
         key: PEM file of the certificate's private key.
         client_certificates: PEM file of the authorities whose clients are let in: mutual TLS.
-        metrics_port: Serves Prometheus metrics on this port of the machine itself.
+        metrics_port: Serves Prometheus metrics on this port, over plain HTTP.
+        metrics_host: The address of the metrics; the machine itself by default.
         poll_seconds: How often the folder is looked at for new versions.
         drain_seconds: How long requests may still take after SIGTERM.
         batch_size: Rows that are computed together at most.
@@ -32,6 +33,7 @@ class ServerSettings:
     key: str | None = None
     client_certificates: str | None = None
     metrics_port: PositiveInt | None = None
+    metrics_host: str = "127.0.0.1"
     poll_seconds: PositiveFloat = 1.0
     drain_seconds: PositiveFloat = 10.0
     batch_size: PositiveInt = 64

@@ -194,6 +194,14 @@ def test_the_history_may_be_recommended_if_so_set(runs, tmp_path):
     assert set(answered.numpy()[0]) == {f"i{i}".encode() for i in range(60)}
 
 
+def test_each_user_can_have_a_k_of_his_own(signatures):
+    model, history = signatures["timirec", "exact"], [["i1", "i2"], ["i3", ""], ["", ""]]
+    widest = recommend(model, 9, history)["item_ids"].numpy()
+    answered = recommend(model, [2, 9, 1], history)["item_ids"].numpy()
+    for k, all_of_them, row in zip([2, 9, 1], widest, answered, strict=True):
+        assert row.tolist() == [*all_of_them[:k], *[b""] * (9 - k)]
+
+
 @pytest.mark.parametrize("k", [0, -3, 61])
 def test_k_out_of_range_is_refused_in_the_graph(signatures, k):
     with pytest.raises(tf.errors.InvalidArgumentError, match=rf"from 1 to 60.*{k}"):
@@ -292,7 +300,7 @@ def test_the_model_card_tells_the_metrics_and_the_signatures(exports, runs, name
     metrics = json.loads((runs["timirec"] / "metrics.json").read_text())["test"]["TiMiRec"]
     for value in metrics["sampled"].values():
         assert f"{value:.4f}" in card
-    for text in ("`k` int32 [] (optional)", "`history` string [?, ?]", "num_interests: 2"):
+    for text in ("`k` int32 [] or [?] (optional)", "`history` string [?, ?]", "num_interests: 2"):
         assert text in card
 
 
@@ -319,7 +327,8 @@ def test_saved_model_cli_runs_it(exports, signatures):
 def test_versions_grow_together(runs, tmp_path):
     (tmp_path / "exact" / "7").mkdir(parents=True)
     (tmp_path / "exact" / "not a version").mkdir()
-    folders = publish(runs["popularity"], tmp_path, ExportSettings(k=3))
+    folders, items = publish(runs["popularity"], tmp_path, ExportSettings(k=3))
+    assert len(items) == 2
     assert folders == [tmp_path / "exact" / "8", tmp_path / "scann" / "8"]
     assert sorted(p.name for p in (tmp_path / "scann").iterdir()) == ["8"]
 
