@@ -99,10 +99,10 @@ def of_catalogue(source: Path | int) -> Result:
         return Point(recall, {batch: speed(search, batch) for batch in BATCHES})
 
     def speed(search, batch):
-        begin, calls = time.perf_counter(), 0
+        batches = [queries[i : i + batch] for i in range(0, QUERIES - batch, batch)]
+        count, calls, begin = tf.constant(K), 0, time.perf_counter()
         while time.perf_counter() - begin < SECONDS:
-            start = calls * batch % (QUERIES - batch)
-            search(queries[start : start + batch], K)
+            search(batches[calls % len(batches)], count)
             calls += 1
         return calls * batch / (time.perf_counter() - begin)
 

@@ -13,7 +13,7 @@ from export.settings import ExportSettings
 SMALLEST_INDEX = 1_000
 # By benchmarks/retrieval.py: this share of the leaves is searched, but of a small catalogue this
 # many items; and this many candidates an item asked for are scored exactly.
-SEARCHED_SHARE = 0.1
+SEARCHED_SHARE = 0.05
 SEARCHED_ITEMS = 5_000
 REORDERED = 4
 MIN_REORDERED = 100
