@@ -121,6 +121,8 @@ class Training:
             TextColumn("loss {task.fields[loss]}"),
             TextColumn("{task.fields[metric]}"),
             TimeRemainingColumn(),
+            # Drawing it takes time from the training.
+            refresh_per_second=2,
         ) as bar:
             task = bar.add_task(
                 "",

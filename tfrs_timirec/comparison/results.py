@@ -1,0 +1,125 @@
+"""The figures of a comparison: metrics, trainings, tests of the differences."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from scipy import stats
+
+from tfrs_timirec.comparison.settings import Entry
+from tfrs_timirec.evaluation.metrics import metric
+
+PROTOCOLS = {"sampled": "among negatives", "full": "whole catalogue"}
+TESTED = ("HR@10", "NDCG@10")
+RESAMPLES = 2_000
+
+
+def read_metrics(entries: list[Entry]) -> pd.DataFrame:
+    """The test metrics of each training.
+
+    Args:
+        entries: Trained.
+
+    Returns:
+        The columns `name`, `seed`, `protocol` and one for each metric.
+    """
+    rows = []
+    for entry in entries:
+        test = json.loads((entry.folder / "metrics.json").read_text())["test"]
+        # The last one is the whole system; before it come popularity and earlier phases.
+        for protocol, values in list(test.values())[-1].items():
+            rows.append({"name": entry.name, "seed": entry.seed, "protocol": protocol, **values})
+    return pd.DataFrame(rows)
+
+
+def read_logs(entries: list[Entry]) -> pd.DataFrame:
+    """The log of each training, a row an epoch, with its `name` and `seed`; popularity has none."""
+    logs = [
+        pd.read_csv(entry.folder / "log.csv").assign(name=entry.name, seed=entry.seed)
+        for entry in entries
+        if (entry.folder / "log.csv").exists()
+    ]
+    return pd.concat(logs, ignore_index=True)
+
+
+def trainings_table(entries: list[Entry]) -> pd.DataFrame:
+    """What the trainings took, on the mean over the seeds.
+
+    Returns:
+        Indexed by name: `parameters`, `epochs`, `minutes` of training and validation, and
+        `instances/s`.
+    """
+    parameters = {entry.name: _parameters(entry) for entry in entries}
+    logs = read_logs(entries)
+    logs["seconds"] = logs.training_seconds + logs.validation_seconds
+    logs["instances"] = logs.instances_per_second * logs.training_seconds
+    runs = logs.groupby(["name", "seed"], sort=False).agg(
+        epochs=("epoch", "size"),
+        minutes=("seconds", lambda seconds: seconds.sum() / 60),
+        instances=("instances", "sum"),
+        training=("training_seconds", "sum"),
+    )
+    runs["instances/s"] = runs.instances / runs.training
+    table = runs.groupby("name", sort=False)[["epochs", "minutes", "instances/s"]].mean()
+    table.insert(0, "parameters", table.index.map(parameters))
+    return table
+
+
+def _parameters(entry: Entry) -> int:
+    """The trainable weights, read from the checkpoint of the last phase."""
+    checkpoints = sorted((entry.folder / "checkpoints").glob("phase*.npz"))
+    if not checkpoints:
+        return 0
+    with np.load(checkpoints[-1]) as arrays:
+        return sum(arrays[name].size for name in arrays.files if arrays[name].dtype.kind == "f")
+
+
+def differences(entries: list[Entry], reference: str) -> pd.DataFrame:
+    """How far the reference is above each other system, with what chance can do.
+
+    Over users, each with the mean over the seeds of what he adds to the metric: a paired t-test,
+    and the bootstrap interval of the mean difference.
+
+    Args:
+        entries: Trained.
+        reference: The system's name.
+
+    Returns:
+        A row for each other system and metric: `name`, `metric`, `difference`, `low` and `high` of
+        the 95 % interval, and `p`.
+    """
+    ranks: dict[str, list[np.ndarray]] = {}
+    for entry in entries:
+        table = pq.read_table(entry.folder / "users.parquet")
+        column = [name for name in table.column_names if name.endswith("sampled rank")][-1]
+        ranks.setdefault(entry.name, []).append(table[column].to_numpy())
+    rows = []
+    for tested in TESTED:
+        gains = {
+            name: np.mean([metric(tested, of_seed) for of_seed in of_name], axis=0)
+            for name, of_name in ranks.items()
+        }
+        for name, of_users in gains.items():
+            if name == reference:
+                continue
+            difference = gains[reference] - of_users
+            interval = stats.bootstrap(
+                (difference,),
+                np.mean,
+                n_resamples=RESAMPLES,
+                batch=100,
+                method="percentile",
+                rng=np.random.default_rng(0),
+            ).confidence_interval
+            rows.append(
+                {
+                    "name": name,
+                    "metric": tested,
+                    "difference": difference.mean(),
+                    "low": interval.low,
+                    "high": interval.high,
+                    "p": stats.ttest_rel(gains[reference], of_users).pvalue,
+                }
+            )
+    return pd.DataFrame(rows)

@@ -1,0 +1,148 @@
+"""Typed settings of a comparison: each field is a command-line flag and a YAML key."""
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from jsonargparse.typing import PositiveInt
+
+from tfrs_timirec.config import Settings, settings_from
+from tfrs_timirec.errors import UserError
+
+
+@dataclass
+class ComparisonSettings:
+    """What is compared, and how it is told.
+
+    Args:
+        base: What all trainings share.
+        systems: Name → what differs from `base`, nested as there. The first ones' names are those
+            of the report's table.
+        ablations: The same for the table of ablations, whose first row is `reference`.
+        reference: The name of the system that the others are tested against.
+        sensitivity: Name of a system → setting, as `model.num_interests` → its values.
+        seeds: How many: 0, 1 and so on.
+        paper: The data set whose figures in the paper are put beside.
+        titles: A file of the items' titles for the case study.
+        case_user: The user of the case study; null takes one whom the predictor helps.
+        runs: The folder of the run folders.
+        out: The folder of the report.
+        jobs: Trainings at a time.
+    """
+
+    base: Settings = field(default_factory=Settings)
+    systems: dict[str, dict] = field(default_factory=dict)
+    ablations: dict[str, dict] = field(default_factory=dict)
+    reference: str | None = None
+    sensitivity: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    seeds: PositiveInt = 3
+    paper: Literal["Beauty", "MovieLens-1M"] | None = None
+    titles: str | None = None
+    case_user: str | None = None
+    runs: str = "runs/compared"
+    out: str = "report"
+    jobs: PositiveInt = 2
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A training of a comparison.
+
+    Args:
+        name: The system's in the report.
+        seed: Of the training.
+        settings: Of the training.
+        folder: The run folder.
+    """
+
+    name: str
+    seed: int
+    settings: Settings
+    folder: Path
+
+    @property
+    def done(self) -> bool:
+        """Whether it was trained and evaluated."""
+        return (self.folder / "metrics.json").exists()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All trainings of a comparison.
+
+    Args:
+        systems: Those of the main table.
+        ablations: Those of the table of ablations.
+        sensitivity: Setting → those of the picture, in the order of the setting's values.
+    """
+
+    systems: list[Entry]
+    ablations: list[Entry]
+    sensitivity: dict[str, list[Entry]]
+
+    @property
+    def entries(self) -> list[Entry]:
+        """All of them, each run folder once."""
+        groups = [self.systems, self.ablations, *self.sensitivity.values()]
+        return list({entry.folder: entry for group in groups for entry in group}.values())
+
+
+def make_plan(settings: ComparisonSettings, source: str) -> Plan:
+    """What a comparison trains.
+
+    Args:
+        settings: Of the comparison.
+        source: Where they come from, for the errors.
+
+    Raises:
+        UserError: If there is no system, the reference is none, or a system's settings are wrong.
+    """
+    if not settings.systems:
+        raise UserError(f"{source} names no systems: give some under systems.")
+    if settings.reference not in settings.systems:
+        raise UserError(
+            f"{source}: the reference {settings.reference!r} is none of the systems "
+            f"{', '.join(settings.systems)}."
+        )
+
+    def entries(name: str, changes: dict) -> list[Entry]:
+        values = _merged(asdict(settings.base), changes)
+        typed = settings_from(values, Path(f"{source}, {name}"))
+        return [
+            Entry(name, seed, replace(typed, seed=seed), Path(settings.runs, f"{name}-{seed}"))
+            for seed in range(settings.seeds)
+        ]
+
+    def group(named: dict[str, dict]) -> list[Entry]:
+        return [entry for name, changes in named.items() for entry in entries(name, changes)]
+
+    sensitivity = {}
+    for system, varied in settings.sensitivity.items():
+        if system not in settings.systems:
+            raise UserError(f"{source}: the sensitivity of {system!r}, which is no system.")
+        for setting, values in varied.items():
+            section, _, key = setting.partition(".")
+            default = asdict(settings.base).get(section, {})
+            sensitivity[setting] = [
+                entry
+                for value in values
+                for entry in entries(
+                    f"{system} {key}={value:g}",
+                    _merged(
+                        settings.systems[system],
+                        {section: {key: type(default.get(key, value))(value)}},
+                    ),
+                )
+            ]
+    return Plan(group(settings.systems), group(settings.ablations), sensitivity)
+
+
+def _merged(values: dict, changes: dict) -> dict:
+    """The nested values with the nested changes."""
+    merged = dict(values)
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            merged[key] = _merged(values[key], value)
+        else:
+            merged[key] = value
+    return merged

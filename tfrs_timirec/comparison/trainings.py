@@ -1,0 +1,69 @@
+"""Trains what a comparison lacks, each run in a process of its own."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict
+from pathlib import Path
+
+import yaml
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tfrs_timirec.comparison.settings import Entry
+from tfrs_timirec.errors import UserError
+from tfrs_timirec.files import write_whole
+
+
+def train_missing(entries: list[Entry], jobs: int) -> None:
+    """Trains the entries that are not done; those that were interrupted go on.
+
+    The output of each goes to a file beside its run folder.
+
+    Args:
+        entries: What is to be there.
+        jobs: Trainings at a time.
+
+    Raises:
+        UserError: If a training fails: its last line, and where the rest is.
+        KeyboardInterrupt: Once the trainings have saved themselves.
+    """
+    missing = [entry for entry in entries if not entry.done]
+    processes: list[subprocess.Popen] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn()) as progress, ThreadPoolExecutor(jobs) as pool:
+        task = progress.add_task(
+            "trainings", total=len(entries), completed=len(entries) - len(missing)
+        )
+        trainings = {pool.submit(_train, entry, processes): entry for entry in missing}
+        try:
+            for training in as_completed(trainings):
+                training.result()
+                progress.advance(task)
+                progress.console.print(f"trained {trainings[training].folder}")
+        except BaseException:
+            # Whatever the reason: what runs saves itself, and what waits is not begun.
+            for training in trainings:
+                training.cancel()
+            for process in processes:
+                if process.poll() is None:
+                    process.send_signal(subprocess.signal.SIGINT)
+            raise
+
+
+def _train(entry: Entry, processes: list[subprocess.Popen]) -> None:
+    folder = entry.folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    config = Path(f"{folder}.yaml")
+    text = yaml.safe_dump(asdict(entry.settings), sort_keys=False)
+    write_whole(config, lambda file: file.write(text.encode()))
+    command = [sys.executable, "-m", "tfrs_timirec.train", "--config", str(config)]
+    output = Path(f"{folder}.log")
+    with open(output, "a") as log:
+        process = subprocess.Popen(
+            [*command, "--run", str(folder), "--resume"], stdout=log, stderr=subprocess.STDOUT
+        )
+        processes.append(process)
+        code = process.wait()
+    if code:
+        lines = output.read_text().strip().splitlines() or ["no output"]
+        raise UserError(f"The training of {folder} failed: {lines[-1]} (all of it: {output})")
