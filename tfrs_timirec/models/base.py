@@ -98,6 +98,10 @@ class SequentialRecommender(tfrs.Model):
         queries = self.query_vectors(*history)
         return queries, tf.fill(tf.shape(queries)[:2], 1 / queries.shape[1])
 
+    def interest_vectors(self, *history: tf.Tensor) -> tf.Tensor:
+        """What `query_vectors` is made of: float32 [batch, K, D]; by default, itself."""
+        return self.query_vectors(*history)
+
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """The loss of eq. 10 with the query vector that matches the target best (eq. 2).
 

@@ -76,6 +76,9 @@ class TiMiRec(SequentialRecommender):
         """
         return self.predictor(self.predictor_items(history), training=training)
 
+    def interest_vectors(self, history: tf.Tensor) -> tf.Tensor:
+        return self.pretrained.query_vectors(history)
+
     def query_vectors(self, history: tf.Tensor, training: bool = False) -> tf.Tensor:
         interests = self.pretrained.query_vectors(history)
         return self.aggregation(interests, self.interest_logits(history, training))[:, None, :]

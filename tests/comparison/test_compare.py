@@ -1,0 +1,200 @@
+"""A comparison of small trainings, by the command, interrupted once."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from scipy import stats
+
+from tfrs_timirec.comparison.interests import distribution
+from tfrs_timirec.comparison.results import differences
+from tfrs_timirec.comparison.settings import ComparisonSettings, Entry, make_plan
+from tfrs_timirec.config import Settings
+from tfrs_timirec.errors import UserError
+from tfrs_timirec.evaluation.metrics import metric
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def config(log, tmp_path_factory) -> Path:
+    """The YAML of a comparison of four systems, an ablation and two values of K."""
+    folder = tmp_path_factory.mktemp("comparison")
+    titles = folder / "titles.csv"
+    titles.write_text("item_id,title\n" + "".join(f"i{i},<Item {i}>\n" for i in range(60)))
+    values = {
+        "reference": "TiMiRec",
+        "runs": str(folder / "runs"),
+        "out": str(folder / "report"),
+        "seeds": 1,
+        "paper": "Beauty",
+        "titles": str(titles),
+        "base": {
+            "data": {"source": str(log), "folder": str(log.parent / "data")},
+            "model": {"embedding_size": 16, "history_length": 2},
+            "training": {
+                "learning_rate": 0.01,
+                "initial_stddev": 0.1,
+                "batch_size": 64,
+                "max_epochs": 2,
+            },
+            "evaluation": {"negatives": 30},
+        },
+        "systems": {
+            "popularity": {"model": {"system": "popularity"}},
+            "ComiRec": {"model": {"system": "comirec", "num_interests": 2}},
+            "TiMiRec": {"model": {"num_interests": 2}},
+        },
+        "ablations": {"joint training": {"model": {"num_interests": 2, "pretraining": False}}},
+        "sensitivity": {"TiMiRec": {"model.num_interests": [1]}},
+    }
+    path = folder / "comparison.yaml"
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+    return path
+
+
+def compare(config: Path) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tfrs_timirec.compare", "--config", str(config)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def report(config) -> Path:
+    """The folder of the report, of a comparison that was interrupted and gone on with."""
+    interrupted = compare(config)
+    first = config.parent / "runs" / "ComiRec-0" / "settings.yaml"
+    deadline = time.monotonic() + 120
+    while not first.exists():
+        assert interrupted.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    interrupted.send_signal(signal.SIGINT)
+    _, errors = interrupted.communicate(timeout=120)
+    assert interrupted.returncode == 130, errors
+    assert "Go on with the same command" in errors
+    again = compare(config)
+    _, errors = again.communicate(timeout=300)
+    assert again.returncode == 0, errors
+    return config.parent / "report"
+
+
+def test_the_tables_are_those_of_the_runs(config, report):
+    for file, protocol in (("among_negatives", "sampled"), ("whole_catalogue", "full")):
+        table = pd.read_csv(report / f"systems_{file}.csv", index_col=0)
+        assert list(table.index) == ["popularity", "ComiRec", "TiMiRec"]
+        for name, row in table.iterrows():
+            text = (config.parent / "runs" / f"{name}-0" / "metrics.json").read_text()
+            expected = list(json.loads(text)["test"].values())[-1][protocol]
+            for column, cell in row.items():
+                assert cell.strip("*") == f"{expected[column]:.4f}"
+        best = table["HR@10"].str.strip("*").astype(float).idxmax()
+        assert table.loc[best, "HR@10"].startswith("**")
+        assert table["HR@10"].str.startswith("**").sum() == 1
+    paper = pd.read_csv(report / "systems_in_the_paper.csv", index_col=0)
+    assert paper.loc["TiMiRec", "HR@10"] == 0.2006
+    ablations = pd.read_csv(report / "ablations_among_negatives.csv", index_col=0)
+    assert list(ablations.index) == ["joint training"]
+    trainings = pd.read_csv(report / "trainings.csv", index_col=0)
+    # 60 items and padding, D = 16, attention 16 × 8 + 8 and 8 × 2 + 2.
+    assert trainings.loc["ComiRec", "parameters"] == f"{61 * 16 + 16 * 8 + 8 + 8 * 2 + 2:,}"
+    assert trainings.loc["TiMiRec", "epochs"] == 4
+
+
+def test_the_page_stands_alone(report):
+    page = (report / "report.html").read_text()
+    for word in ("http://www.w3.org", "https://www.w3.org"):
+        page = page.replace(word, "")
+    assert "src=" not in page and "<link" not in page and "<script" not in page
+    # Curves, divergence, plane, sensitivity, and the bars of the case.
+    assert page.count("<svg") == 5
+    assert "&lt;Item " in page and "<Item " not in page
+    markdown = (report / "report.md").read_text()
+    for table in ("Systems among negatives", "Ablations in the paper", "Differences", "Trainings"):
+        assert f"### {table}" in markdown
+
+
+def test_what_is_there_is_not_trained_again(config, report):
+    runs = config.parent / "runs"
+    before = {path: path.stat().st_mtime_ns for path in runs.rglob("*") if path.is_file()}
+    first = (report / "report.md").read_text()
+    again = compare(config)
+    _, errors = again.communicate(timeout=300)
+    assert again.returncode == 0, errors
+    assert before == {path: path.stat().st_mtime_ns for path in runs.rglob("*") if path.is_file()}
+    assert (report / "report.md").read_text() == first
+
+
+def test_the_differences_over_users(report, config):
+    entries = [
+        Entry(name, 0, Settings(), config.parent / "runs" / f"{name}-0")
+        for name in ("popularity", "TiMiRec")
+    ]
+    found = differences(entries, "TiMiRec").set_index("metric").loc["HR@10"]
+    gains = []
+    for entry in entries:
+        users = pd.read_parquet(entry.folder / "users.parquet")
+        gains.append(metric("HR@10", users[f"{entry.name} sampled rank"].to_numpy()))
+    difference = gains[1] - gains[0]
+    assert found.difference == pytest.approx(difference.mean())
+    assert found.p == pytest.approx(stats.ttest_1samp(difference, 0).pvalue)
+    half = 1.96 * difference.std(ddof=1) / np.sqrt(len(difference))
+    assert found.low == pytest.approx(difference.mean() - half, abs=half / 4)
+    assert found.high == pytest.approx(difference.mean() + half, abs=half / 4)
+
+
+def test_how_interests_match_an_item():
+    interests = np.array([[[1.0, 0.0], [0.0, 2.0]]] * 3)
+    items = np.array([[3.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
+    found = distribution(interests, items)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    assert found[0, 0] > 0.99
+    np.testing.assert_allclose(found[1:], 0.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"systems": {}}, "names no systems"),
+        ({"reference": "other"}, "the reference 'other' is none of the systems A, B"),
+        ({"systems": {"A": {"model": {"heads": 2}}}, "reference": "A"}, "c.yaml, A"),
+        ({"sensitivity": {"C": {"model.temperature": [1.0]}}}, "'C', which is no system"),
+    ],
+)
+def test_a_mistake_in_the_settings_is_told(changes, said):
+    systems = {"A": {}, "B": {"model": {"num_interests": 2}}}
+    settings = ComparisonSettings(**{"systems": systems, "reference": "A", **changes})
+    with pytest.raises(UserError, match=said):
+        make_plan(settings, "c.yaml")
+
+
+def test_the_plan_of_each_shipped_configuration():
+    for path in sorted((ROOT / "configs").glob("compare_*.yaml")):
+        values = yaml.safe_load(path.read_text())
+        values.pop("base")
+        plan = make_plan(ComparisonSettings(**values), str(path))
+        assert len(plan.systems) == 30
+        assert len(plan.ablations) == 9
+        assert {e.settings.model.system for e in plan.systems} >= {"mind", "tisasrec", "gru4rec"}
+
+
+def test_a_failed_training_is_told_with_its_last_line(config, tmp_path):
+    values = yaml.safe_load(config.read_text())
+    values |= {"runs": str(tmp_path / "runs"), "ablations": {}, "sensitivity": {}}
+    values["base"]["data"]["source"] = str(tmp_path / "absent.csv")
+    path = tmp_path / "broken.yaml"
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+    failed = compare(path)
+    _, errors = failed.communicate(timeout=120)
+    assert failed.returncode == 2
+    assert "failed: error: " in errors and "absent.csv" in errors
