@@ -13,6 +13,7 @@ import numpy as np
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveFloat, PositiveInt
 
+from tfrs_timirec.config import plain
 from tfrs_timirec.errors import UserError, run_command
 
 RETRIES = {
@@ -257,9 +258,10 @@ def main() -> None:
     parser.add_argument("--exclude", nargs="+", default=[], help="Items that shall not come.")
     parser.add_argument("--timeout", type=PositiveFloat, default=5.0, help="Seconds.")
     parser.add_argument("--tls", type=TLS | None, help="Certificates, where the server has TLS.")
-    parsed = parser.parse_args().as_dict()
-    history, k, exclude = (parsed.pop(name) for name in ("history", "k", "exclude"))
-    run_command(lambda: ask(history, k, exclude, **parsed))
+    parsed = plain(parser.parse_args().as_dict())
+    question = [parsed.pop(name) for name in ("history", "k", "exclude")]
+    tls = parsed.pop("tls")
+    run_command(lambda: ask(*question, **parsed, tls=TLS(**tls) if tls else None))
 
 
 def ask(history: list[str], k: int, exclude: list[str], **connection) -> None:

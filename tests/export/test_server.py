@@ -409,6 +409,18 @@ def test_tls_and_mutual_tls(serve, exports, tmp_path):
     pem = {name: tmp_path / f"{name}.pem" for name in ("authority", "client", "stranger")}
     (items,) = ask(TLS(pem["authority"], pem["client"], tmp_path / "client.key"))
     assert len(items) == 3
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "export.client", "i1", "--address", server.address),
+            *("--tls.authorities", pem["authority"], "--tls.certificate", pem["client"]),
+            *("--tls.key", tmp_path / "client.key"),
+        ],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0 and items[0].item_id in done.stdout, done.stderr
     without = TLS(pem["authority"])
     by_stranger = TLS(pem["authority"], pem["stranger"], tmp_path / "stranger.key")
     for tls in (None, without, by_stranger):
