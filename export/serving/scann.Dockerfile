@@ -1,4 +1,5 @@
-# TF-Serving with ScaNN's operations, and so with both models, of 2022: no newer version is known. The build context is this folder.
+# TF-Serving with ScaNN's operations, and so with both models, of 2022: no newer version is known.
+# The build context is this folder.
 FROM google/tf-serving-scann:2.11.0
 
 COPY models.scann.config batching.config monitoring.config /config/
