@@ -1,15 +1,12 @@
-# The embedded server, which has ScaNN's operations of the version that built the index: it serves
-# both `exact` and `scann`. The build context is the root of the repository.
-FROM python:3.11-slim
+# TF-Serving with ScaNN's operations, and so with both models, of 2022: no newer version is known.
+# The build context is this folder.
+FROM google/tf-serving-scann:2.11.0
 
-WORKDIR /app
-COPY requirements.txt ./
-RUN pip install --no-cache-dir --requirement requirements.txt
-COPY tfrs_timirec tfrs_timirec
-COPY export export
+COPY models.scann.config batching.config monitoring.config /config/
 
-RUN useradd --system serving
-USER serving
-EXPOSE 8500 9100
-ENTRYPOINT ["python", "-m", "export.server", "/models", "--host=0.0.0.0", "--port=8500", \
-    "--metrics_port=9100", "--metrics_host=0.0.0.0"]
+EXPOSE 8500 8501
+ENTRYPOINT ["tensorflow_model_server", \
+    "--port=8500", \
+    "--rest_api_port=8501", \
+    "--model_config_file=/config/models.scann.config", \
+    "--monitoring_config_file=/config/monitoring.config"]
