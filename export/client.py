@@ -165,7 +165,8 @@ class Client:
             float32 [users, m], m the longest list of candidates; −inf where there is no such item.
         """
         inputs = {**self._user(histories, times), "candidates": self._ids(candidates)}
-        return self._predict("score", inputs)["scores"]
+        # Without the padding's column, and those of wider requests that it was joined with.
+        return self._predict("score", inputs)["scores"][:, 1 : inputs["candidates"].shape[1]]
 
     def versions(self) -> dict[int, str]:
         """The state of each version of the model that the server knows."""
@@ -224,10 +225,13 @@ class Client:
 
 
 def _padded(rows: Sequence[Sequence], dtype: type, padding) -> np.ndarray:
-    """The rows in one width: [rows, longest]."""
-    array = np.full((len(rows), max(map(len, rows), default=0)), padding, dtype)
+    """The rows in one width, each after a padding: [rows, 1 + longest].
+
+    TF-Serving pads requests that it joins with their first value.
+    """
+    array = np.full((len(rows), 1 + max(map(len, rows), default=0)), padding, dtype)
     for row, values in enumerate(rows):
-        array[row, : len(values)] = values
+        array[row, 1 : 1 + len(values)] = values
     return array
 
 

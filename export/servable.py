@@ -113,7 +113,11 @@ class Servable(tf.Module):
         size = self._search.items.shape[0]
         told = f"k must be from 1 to {size}, the size of the catalogue; it is"
         in_range = tf.debugging.Assert(tf.reduce_all((k >= 1) & (k <= size)), [told, k])
-        with tf.control_dependencies([in_range]):
+        users = tf.shape(history[0])[0]
+        checks = [in_range, _one_or(users, tf.size(k), "number k")]
+        if exclude is not None:
+            checks.append(_one_or(users, tf.shape(exclude)[0], "row of exclude"))
+        with tf.control_dependencies(checks):
             known, *times = self._known(history)
         queries, weights = self._queries(known, *times)
         excluded = tf.zeros_like(known[:, :0])
@@ -155,12 +159,14 @@ class Servable(tf.Module):
 
         Args:
             history: ids [batch, n], and their times.
-            candidates: ids [batch, m].
+            candidates: ids [batch, m]; one row stands for all users.
 
         Returns:
             `scores` float32 [batch, m]; −inf for an id that is no item's.
         """
-        known, *times = self._known(history)
+        rows = tf.shape(candidates)[0]
+        with tf.control_dependencies([_one_or(tf.shape(history[0])[0], rows, "row of candidates")]):
+            known, *times = self._known(history)
         queries, _ = self._queries(known, *times)
         indices = self._vocabulary.indices(candidates)
         places = tf.maximum(indices - 1, 0)
@@ -213,6 +219,12 @@ class Servable(tf.Module):
         place = tf.minimum(place, tf.shape(excluded)[1] - 1)
         allowed = tf.gather(excluded, place, batch_dims=1) != indices
         return tf.where(allowed, scores, -math.inf), indices
+
+
+def _one_or(users, count, what):
+    """Asserts that there is one of something for all users or one for each."""
+    told = f"There must be one {what} for all users, or one for each; there are"
+    return tf.debugging.Assert((count == 1) | (count == users), [told, count])
 
 
 def _without_history(known):

@@ -1,6 +1,7 @@
 """TF-Serving's services: PredictionService and ModelService."""
 
 import logging
+import re
 import time
 
 import grpc
@@ -152,4 +153,5 @@ def _sentence(error: tf.errors.OpError) -> str:
     if "assertion failed: " in message:
         message = message.split("assertion failed: ")[1].split("\n")[0]
         return message.replace("[", "", 1).replace("] [", " ").split("]")[0].rstrip(".") + "."
-    return message.split("\n")[0]
+    line = re.sub(r"^\{\{.*?\}\}\s*", "", message.split("\n")[0])
+    return line.rstrip(".") + "."

@@ -156,7 +156,7 @@ FLOAT = tf.float32.as_datatype_enum
         (request(history=HISTORY, k=0), CODE.INVALID_ARGUMENT, "from 1 to 60"),
         (request(history=HISTORY, k=-7), CODE.INVALID_ARGUMENT, "it is -7."),
         (request(history=HISTORY, k=61), CODE.INVALID_ARGUMENT, "it is 61."),
-        (request(history=HISTORY, k=[3, 4]), CODE.INVALID_ARGUMENT, ""),
+        (request(history=HISTORY, k=[3, 4]), CODE.INVALID_ARGUMENT, "one number k for all users"),
         (request(history=HISTORY, k=float("nan")), CODE.INVALID_ARGUMENT, "k is float32"),
         (with_input("history", proto(STRING, [0, 3])), CODE.INVALID_ARGUMENT, "no history."),
         (with_input("history", proto(STRING, [2, -1])), CODE.INVALID_ARGUMENT, "shape [2, -1]"),
@@ -175,7 +175,7 @@ FLOAT = tf.float32.as_datatype_enum
         (
             request(history=[[b"i1"], [b"i2"]], exclude=[[b"i1"]] * 3),
             CODE.INVALID_ARGUMENT,
-            "",
+            "one row of exclude for all users, or one for each; there are 3.",
         ),
         (request(history=[[b"i" * 2**20] * 20]), CODE.RESOURCE_EXHAUSTED, "larger than max"),
     ],
@@ -338,6 +338,35 @@ def test_the_python_client(server, exports):
         assert np.isneginf(scores[0, 1]) and np.isneginf(scores[1, 1])
         assert client.user_vectors([["i1"]]).shape == (1, 1, 16)
         assert client.versions() == {1: "AVAILABLE"}
+
+
+def test_tf_serving_may_join_the_clients_requests(exports, monkeypatch):
+    """By the rule of TF-Serving's batching_util.cc: the narrower is filled with its first value."""
+    recommend = tf.saved_model.load(str(exports["timirec"] / "exact" / "1")).signatures["recommend"]
+    sent = []
+    monkeypatch.setattr(Client, "_integer_ids", False)
+    monkeypatch.setattr(Client, "_predict", lambda self, name, inputs: sent.append(inputs) or 1 / 0)
+    for history, exclude in ((["i1", "i2", "i3"], []), (["i4"], ["i5", "i6"])):
+        with Client() as client, pytest.raises(ZeroDivisionError):
+            client.recommend([history], k=3, exclude=exclude)
+
+    def ask(inputs):
+        return recommend(**{name: tf.constant(array) for name, array in inputs.items()})
+
+    def joined(arrays):
+        widths = [array.shape[1:] for array in arrays]
+        if max(widths) == ():
+            return np.concatenate(arrays)
+        pads = [((0, 0), (0, max(widths)[0] - array.shape[1])) for array in arrays]
+        filled = [
+            np.pad(array, pad, constant_values=array.flat[0])
+            for array, pad in zip(arrays, pads, strict=True)
+        ]
+        return np.concatenate(filled)
+
+    together = ask({name: joined([inputs[name] for inputs in sent]) for name in sent[0]})
+    alone = [ask(inputs)["item_ids"].numpy() for inputs in sent]
+    np.testing.assert_array_equal(together["item_ids"].numpy(), np.concatenate(alone))
 
 
 def test_the_client_on_the_command_line(server):
