@@ -55,7 +55,7 @@ def measure(settings: Settings) -> None:
 
     def training_speed(instances: Instances, model, compiled: bool = True) -> float:
         """Instances a second, with the drawing of negatives and the making of batches."""
-        step = TrainingStep(model, settings.training)
+        step = TrainingStep(model, settings.training, STEPS)
         if not compiled:
             step._compiled = tf.function(step._step)
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from jsonargparse.typing import (
+    ClosedUnitInterval,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -78,8 +79,12 @@ class ModelSettings:
             that matches the target best (mind).
         max_interval: The longest time between two items that is told from longer ones, in units of
             the shortest one in the history (tisasrec).
-        dropout: Share of the transformer block's activations dropped in training (sasrec,
-            tisasrec).
+        dropout: Share dropped in training of the history's embeddings and of the transformer
+            block's activations (comirec, sasrec, timirec, tisasrec).
+        objective: What is learned; `bpr` tells each target from its own negative, `gbce` and
+            `sampled_softmax` from those of the whole batch, `softmax` from the whole catalogue.
+        label_smoothing: What of the target's probability the softmaxes give to the other items.
+        calibration: t of gBCE, from 0, plain binary cross-entropy, to 1, calibrated.
     """
 
     system: SystemName = "timirec"
@@ -96,6 +101,9 @@ class ModelSettings:
     label_power: PositiveFloat | None = None
     max_interval: PositiveInt = 512
     dropout: Share = 0.0
+    objective: Literal["bpr", "sampled_softmax", "gbce", "softmax"] = "bpr"
+    label_smoothing: Share = 0.0
+    calibration: ClosedUnitInterval = 0.75
 
 
 @dataclass
@@ -105,6 +113,7 @@ class TrainingSettings:
     Args:
         batch_size: Instances a step.
         learning_rate: Adam's step size.
+        schedule: What becomes of it: `constant`, or falling to 0 over `max_epochs` as a `cosine`.
         weight_decay: L2 coefficient, added to the gradient.
         initial_stddev: Standard deviation of the initial weights.
         max_epochs: Most epochs of a phase.
@@ -115,6 +124,7 @@ class TrainingSettings:
 
     batch_size: PositiveInt = 256
     learning_rate: PositiveFloat = 1e-3
+    schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: NonNegativeFloat = 1e-6
     initial_stddev: PositiveFloat = 0.01
     max_epochs: PositiveInt = 200
@@ -136,6 +146,9 @@ class EvaluationSettings:
     cutoffs: list[PositiveInt] = field(default_factory=lambda: [5, 10, 20])
     negatives: PositiveInt = 1000
     metric: MetricName = "HR@5"
+
+
+MetricName = "HR@5"
 
 
 @dataclass

@@ -81,7 +81,7 @@ def test_the_settings_tell_which_systems_have_them():
     ("system", "changes", "said"),
     [
         ("gru4rec", {"transformer": True}, "model.transformer is True, but the system gru4rec"),
-        ("mind", {"dropout": 0.5}, "set model.system to one of sasrec, tisasrec"),
+        ("mind", {"dropout": 0.5}, "one of comirec, sasrec, tisasrec, timirec"),
         ("comirec", {"temperature": 1.0}, "no such setting"),
         ("popularity", {"num_interests": 2}, "num_interests"),
         ("sasrec", {"max_interval": 4}, "max_interval"),
@@ -222,7 +222,7 @@ def test_it_learns_and_its_checkpoint_is_all_of_it(variant, eager, tmp_path):
     inputs = {**batch_of(), "weight": np.ones(BATCH, np.float32)}
     model = make(variant, stddev=0.1)
     before = {name: np.array(variable.value) for name, variable in model.state.items()}
-    step = TrainingStep(model, TrainingSettings(learning_rate=0.03))
+    step = TrainingStep(model, TrainingSettings(learning_rate=0.03), steps_an_epoch=1)
     losses = [step(inputs) for _ in range(12)]
     assert np.mean(losses[-3:]) < 0.8 * losses[0]
     unmoved = [

@@ -21,10 +21,12 @@ class SelfAttentiveExtractor(keras.layers.Layer):
             attention: the extractor of ComiRec+ and TiMiRec+.
         max_length: L, the longest history; used with `transformer`.
         kernel_initializer: Initializer of all matrices.
+        dropout: Share of the embeddings and of the block's activations dropped in training.
 
     Call arguments:
         inputs: float [batch, n, D], the embeddings of the items.
         mask: bool [batch, n], true at items; `Embedding(mask_zero=True)` passes it on.
+        training: Whether dropout is active.
 
     Returns:
         float [batch, K, D], the interests.
@@ -45,6 +47,7 @@ class SelfAttentiveExtractor(keras.layers.Layer):
         transformer: bool = False,
         max_length: int = 20,
         kernel_initializer="glorot_uniform",
+        dropout: float = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -57,12 +60,14 @@ class SelfAttentiveExtractor(keras.layers.Layer):
         self.transformer = transformer
         self.max_length = max_length
         self.kernel_initializer = kernel_initializer
+        self.dropout = dropout
 
         if transformer:
             self.position = DistanceToEndEmbedding(
                 max_length, self.kernel_initializer, name="position"
             )
-            self.block = TransformerBlock(self.kernel_initializer, name="block")
+            self.block = TransformerBlock(self.kernel_initializer, dropout, name="block")
+        self.drop = keras.layers.Dropout(dropout, name="drop")
         self.inner = keras.layers.Dense(
             attention_width, "tanh", kernel_initializer=self.kernel_initializer, name="inner"
         )
@@ -77,10 +82,11 @@ class SelfAttentiveExtractor(keras.layers.Layer):
         self.inner.build(input_shape)
         self.heads.build((*input_shape[:-1], self.attention_width))
 
-    def call(self, inputs, mask=None):
-        x = inputs
+    def call(self, inputs, mask=None, training=False):
+        x = self.position(inputs, mask=mask) if self.transformer else inputs
+        x = self.drop(x, training=training)
         if self.transformer:
-            x = self.block(self.position(x, mask=mask), mask=mask)
+            x = self.block(x, mask=mask, training=training)
         scores = self.heads(self.inner(x))
         if mask is None:
             attention = ops.softmax(scores, axis=1)
@@ -103,6 +109,7 @@ class SelfAttentiveExtractor(keras.layers.Layer):
             "attention_width": self.attention_width,
             "transformer": self.transformer,
             "max_length": self.max_length,
+            "dropout": self.dropout,
             "kernel_initializer": keras.initializers.serialize(
                 keras.initializers.get(self.kernel_initializer)
             ),

@@ -6,7 +6,9 @@ import keras
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from tfrs_timirec.models.losses import best_interest, bpr_loss
+from tfrs_timirec.config import ModelSettings
+from tfrs_timirec.models.losses import best_interest
+from tfrs_timirec.models.objective import Objective
 
 
 class SequentialRecommender(tfrs.Model):
@@ -23,7 +25,7 @@ class SequentialRecommender(tfrs.Model):
 
     Args:
         num_items: Items of the catalogue; they have the indices 1 to `num_items`; 0 is padding.
-        embedding_size: D.
+        settings: The model's shape and its objective.
         initial_stddev: Standard deviation of the normal distribution of the initial weights.
         seed: Of the initial weights; layers built by a subclass draw theirs from `initializer`.
     """
@@ -32,10 +34,11 @@ class SequentialRecommender(tfrs.Model):
     uses: ClassVar[tuple[str, ...]] = ()
     needs_times: ClassVar[bool] = False
 
-    def __init__(self, num_items: int, embedding_size: int, initial_stddev: float, seed: int):
+    def __init__(self, num_items: int, settings: ModelSettings, initial_stddev: float, seed: int):
         super().__init__()
         self.num_items = num_items
-        self.embedding_size = embedding_size
+        self.embedding_size = settings.embedding_size
+        self.objective = Objective(settings)
         # A generator, not a number: with a number all weights of one shape would be equal.
         self.initializer = keras.initializers.RandomNormal(
             stddev=initial_stddev, seed=keras.random.SeedGenerator(seed)
@@ -103,7 +106,7 @@ class SequentialRecommender(tfrs.Model):
         return self.query_vectors(*history)
 
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """The loss of eq. 10 with the query vector that matches the target best (eq. 2).
+        """The objective with the query vector that matches the target best (eq. 2).
 
         Args:
             inputs: `history` int32 [batch, n], `positive` and `negative` int32 [batch]; with
@@ -117,7 +120,7 @@ class SequentialRecommender(tfrs.Model):
         queries = self.query_vectors(*history, training=training)
         positive = self.items(inputs["positive"])
         query = self.choose_query(queries, positive)
-        return bpr_loss(query, positive, self.items(inputs["negative"]))
+        return self.objective(query, inputs["positive"], inputs["negative"], self.items)
 
     def choose_query(self, queries: tf.Tensor, positive: tf.Tensor) -> tf.Tensor:
         """What of the query vectors [batch, M, D] learns from the target [batch, D]: [batch, D]."""

@@ -23,10 +23,10 @@ class ComiRec(SequentialRecommender):
         seed: Of the initial weights.
     """
 
-    uses: ClassVar = ("num_interests", "attention_width", "transformer")
+    uses: ClassVar = ("num_interests", "attention_width", "transformer", "dropout")
 
     def __init__(self, num_items: int, settings: ModelSettings, initial_stddev: float, seed: int):
-        super().__init__(num_items, settings.embedding_size, initial_stddev, seed)
+        super().__init__(num_items, settings, initial_stddev, seed)
         self.title = "ComiRec+" if settings.transformer else "ComiRec"
         self.items = self.embedding_table("items")
         self.extractor = SelfAttentiveExtractor(
@@ -35,6 +35,7 @@ class ComiRec(SequentialRecommender):
             settings.transformer,
             settings.history_length,
             kernel_initializer=self.initializer,
+            dropout=settings.dropout,
             name="extractor",
         )
         self.extractor.build((None, None, settings.embedding_size))
@@ -44,4 +45,4 @@ class ComiRec(SequentialRecommender):
         return [self.items, self.extractor]
 
     def query_vectors(self, history: tf.Tensor, training: bool = False) -> tf.Tensor:
-        return self.extractor(self.items(history))
+        return self.extractor(self.items(history), training=training)

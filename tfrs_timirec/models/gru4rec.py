@@ -23,7 +23,7 @@ class GRU4Rec(SequentialRecommender):
     title = "GRU4Rec"
 
     def __init__(self, num_items: int, settings: ModelSettings, initial_stddev: float, seed: int):
-        super().__init__(num_items, settings.embedding_size, initial_stddev, seed)
+        super().__init__(num_items, settings, initial_stddev, seed)
         self.items = self.embedding_table("items")
         self.gru = keras.layers.GRU(
             settings.embedding_size,

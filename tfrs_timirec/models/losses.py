@@ -17,6 +17,53 @@ def bpr_loss(query, positive, negative):
     return ops.softplus(ops.sum(query * (negative - positive), axis=-1))
 
 
+def softmax_loss(score, scores, is_other, correction: float = 0.0, smoothing: float = 0.0):
+    """Cross-entropy of the target against other items, all of them or a uniform sample.
+
+    −log(e^s / (e^s + Σ_j e^(s_j + c))), where c = log(items there are / items drawn) makes the sum
+    over a sample an estimate of the sum over all (Jean et al., ACL 2015, section 3). Label
+    smoothing gives the share `smoothing` of the target's probability to the other items.
+
+    Args:
+        score: float [batch], the targets' s.
+        scores: float [batch, n], the other items' s_j.
+        is_other: bool [batch, n], false where the other item is the target itself.
+        correction: c.
+        smoothing: From 0 to 1.
+
+    Returns:
+        float [batch], in nats.
+    """
+    others = ops.where(is_other, scores + correction, -1e9)
+    total = ops.logaddexp(score, ops.logsumexp(others, axis=-1))
+    if not smoothing:
+        return total - score
+    weight = ops.cast(is_other, scores.dtype)
+    mean = ops.sum(weight * scores, axis=-1) / ops.sum(weight, axis=-1)
+    return total - (1 - smoothing) * score - smoothing * mean
+
+
+def gbce_loss(score, scores, is_other, drawn: float, calibration: float):
+    """Generalised binary cross-entropy: less overconfident with few negatives.
+
+    −(β·log σ(s) + Σ_j log(1 − σ(s_j))) / (n + 1) with β = α·(t·(1 − 1/α) + 1/α), α the share of
+    the other items that are drawn (Petrov and Macdonald, RecSys 2023, section 5).
+
+    Args:
+        score: float [batch], the targets' s.
+        scores: float [batch, n], the negatives' s_j.
+        is_other: bool [batch, n], false where the negative is the target itself.
+        drawn: α.
+        calibration: t, from 0, plain binary cross-entropy, to 1, calibrated.
+
+    Returns:
+        float [batch].
+    """
+    power = drawn * (calibration * (1 - 1 / drawn) + 1 / drawn)
+    negatives = ops.sum(ops.where(is_other, ops.softplus(scores), 0.0), axis=-1)
+    return (power * ops.softplus(-score) + negatives) / (scores.shape[1] + 1)
+
+
 def best_interest(interests, target):
     """The interest with the largest dot product with the target item (eq. 2).
 

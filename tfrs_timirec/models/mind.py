@@ -29,7 +29,7 @@ class MIND(SequentialRecommender):
     uses: ClassVar = ("num_interests", "label_power")
 
     def __init__(self, num_items: int, settings: ModelSettings, initial_stddev: float, seed: int):
-        super().__init__(num_items, settings.embedding_size, initial_stddev, seed)
+        super().__init__(num_items, settings, initial_stddev, seed)
         self.label_power = settings.label_power
         self.items = self.embedding_table("items")
         self.routing = DynamicRouting(

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfrs_timirec.config import ModelSettings
 from tfrs_timirec.models.base import SequentialRecommender
 
 
@@ -17,7 +18,7 @@ class Popularity(SequentialRecommender):
     title = "popularity"
 
     def __init__(self, counts: np.ndarray):
-        super().__init__(len(counts), embedding_size=1, initial_stddev=0.0, seed=0)
+        super().__init__(len(counts), ModelSettings(embedding_size=1), initial_stddev=0.0, seed=0)
         self._counts = tf.constant(counts[:, None], tf.float32)
 
     @property

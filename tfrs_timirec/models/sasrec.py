@@ -29,7 +29,7 @@ class SASRec(SequentialRecommender):
     uses: ClassVar = ("dropout",)
 
     def __init__(self, num_items: int, settings: ModelSettings, initial_stddev: float, seed: int):
-        super().__init__(num_items, settings.embedding_size, initial_stddev, seed)
+        super().__init__(num_items, settings, initial_stddev, seed)
         shape = (None, None, settings.embedding_size)
         self.items = self.embedding_table("items")
         self.position = DistanceToEndEmbedding(
@@ -39,11 +39,13 @@ class SASRec(SequentialRecommender):
         self.block = TransformerBlock(self.initializer, settings.dropout, name="block")
         self.block.build(shape)
         self.newest = NewestItem(name="newest")
+        self.drop = keras.layers.Dropout(settings.dropout, name="drop")
 
     @property
     def keras_layers(self) -> list[keras.layers.Layer]:
-        return [self.items, self.position, self.block]
+        return [self.items, self.position, self.drop, self.block]
 
     def query_vectors(self, history: tf.Tensor, training: bool = False) -> tf.Tensor:
-        x = self.block(self.position(self.items(history)), training=training)
+        x = self.drop(self.position(self.items(history)), training=training)
+        x = self.block(x, training=training)
         return self.newest(x)[:, None, :]

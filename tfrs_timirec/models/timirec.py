@@ -9,7 +9,7 @@ from tfrs_timirec.config import ModelSettings
 from tfrs_timirec.layers import InterestAggregation, InterestPredictor
 from tfrs_timirec.models.base import SequentialRecommender
 from tfrs_timirec.models.comirec import ComiRec
-from tfrs_timirec.models.losses import bpr_loss, distillation_loss, target_similarity
+from tfrs_timirec.models.losses import distillation_loss, target_similarity
 
 
 class TiMiRec(SequentialRecommender):
@@ -35,7 +35,7 @@ class TiMiRec(SequentialRecommender):
     )
 
     def __init__(self, num_items: int, settings: ModelSettings, initial_stddev: float, seed: int):
-        super().__init__(num_items, settings.embedding_size, initial_stddev, seed)
+        super().__init__(num_items, settings, initial_stddev, seed)
         self.title = "TiMiRec+" if settings.transformer else "TiMiRec"
         if not settings.pretraining:
             self.title += ", joint training"
@@ -80,7 +80,7 @@ class TiMiRec(SequentialRecommender):
         return self.pretrained.query_vectors(history)
 
     def query_vectors(self, history: tf.Tensor, training: bool = False) -> tf.Tensor:
-        interests = self.pretrained.query_vectors(history)
+        interests = self.pretrained.query_vectors(history, training)
         return self.aggregation(interests, self.interest_logits(history, training))[:, None, :]
 
     def queries_and_weights(self, history: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -98,11 +98,11 @@ class TiMiRec(SequentialRecommender):
         Returns:
             float32 [batch], a loss an instance.
         """
-        interests = self.pretrained.query_vectors(inputs["history"])
+        interests = self.pretrained.query_vectors(inputs["history"], training)
         logits = self.interest_logits(inputs["history"], training)
         positive = self.items(inputs["positive"])
         query = self.aggregation(interests, logits)
-        recommendation = bpr_loss(query, positive, self.items(inputs["negative"]))
+        recommendation = self.objective(query, inputs["positive"], inputs["negative"], self.items)
         distillation = distillation_loss(
             target_similarity(interests, positive), logits, self.temperature, self.stop_gradient
         )

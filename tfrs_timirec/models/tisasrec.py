@@ -30,8 +30,9 @@ class TiSASRec(SequentialRecommender):
     needs_times: ClassVar = True
 
     def __init__(self, num_items: int, settings: ModelSettings, initial_stddev: float, seed: int):
-        super().__init__(num_items, settings.embedding_size, initial_stddev, seed)
+        super().__init__(num_items, settings, initial_stddev, seed)
         self.items = self.embedding_table("items")
+        self.drop = keras.layers.Dropout(settings.dropout, name="drop")
         self.block = TimeIntervalBlock(
             settings.history_length,
             settings.max_interval,
@@ -43,9 +44,10 @@ class TiSASRec(SequentialRecommender):
 
     @property
     def keras_layers(self) -> list[keras.layers.Layer]:
-        return [self.items, self.block]
+        return [self.items, self.drop, self.block]
 
     def query_vectors(
         self, history: tf.Tensor, times: tf.Tensor, training: bool = False
     ) -> tf.Tensor:
-        return self.block(self.items(history), times, training=training)[:, None, :]
+        x = self.drop(self.items(history), training=training)
+        return self.block(x, times, training=training)[:, None, :]

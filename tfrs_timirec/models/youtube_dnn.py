@@ -25,7 +25,7 @@ class YouTubeDNN(SequentialRecommender):
     title = "YouTube DNN"
 
     def __init__(self, num_items: int, settings: ModelSettings, initial_stddev: float, seed: int):
-        super().__init__(num_items, settings.embedding_size, initial_stddev, seed)
+        super().__init__(num_items, settings, initial_stddev, seed)
         self.items = self.embedding_table("items")
         self.mean = HistoryMean(name="mean")
         self.dense = keras.layers.Dense(

@@ -97,7 +97,7 @@ class Training:
                 if progress.phase > 1:
                     self._load_best(progress.phase - 1)
                 model = self._phases[progress.phase - 1]
-                step = TrainingStep(model, self._settings.training)
+                step = TrainingStep(model, self._settings.training, self._steps)
                 if resumed:
                     checkpoint.load(self._run.latest, step.state)
                     resumed = False
@@ -139,7 +139,7 @@ class Training:
                 began = time.monotonic()
                 first = progress.step
                 loss = self._train_epoch(step, progress, stop, bar, task)
-                share = 1 - first / math.ceil(len(self._instances) / self._batch_size)
+                share = 1 - first / self._steps
                 training_seconds = time.monotonic() - began
                 speed = share * len(self._instances) / training_seconds
                 began = time.monotonic()
@@ -164,8 +164,8 @@ class Training:
                 self._run.log(progress.log)
 
     @property
-    def _batch_size(self) -> int:
-        return self._settings.training.batch_size
+    def _steps(self) -> int:
+        return math.ceil(len(self._instances) / self._settings.training.batch_size)
 
     def _train_epoch(self, step, progress, stop, bar, task) -> float:
         """Trains the rest of an epoch and returns its mean loss."""
@@ -174,7 +174,8 @@ class Training:
         negatives = self._untouched.draw(instances.users, rng)
         saved = began = time.monotonic()
         seen = 0
-        batches = training_batches(instances, negatives, self._batch_size, rng)
+        size = self._settings.training.batch_size
+        batches = training_batches(instances, negatives, size, rng)
         for number, (inputs, count) in enumerate(batches):
             if number < progress.step:
                 bar.advance(task, count)

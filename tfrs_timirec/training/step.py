@@ -13,15 +13,23 @@ class TrainingStep:
 
     Args:
         model: What is trained.
-        settings: Learning rate and weight decay.
+        settings: Learning rate, its schedule and weight decay.
+        steps_an_epoch: Steps of an epoch.
     """
 
-    def __init__(self, model: SequentialRecommender, settings: TrainingSettings):
+    def __init__(
+        self, model: SequentialRecommender, settings: TrainingSettings, steps_an_epoch: int
+    ):
         self._model = model
         self._weights = [variable for variable in model.state.values() if variable.trainable]
         self._decay = settings.weight_decay
+        rate = settings.learning_rate
+        if settings.schedule == "cosine":
+            rate = keras.optimizers.schedules.CosineDecay(
+                rate, settings.max_epochs * steps_an_epoch
+            )
         # Named, for Keras would number the optimisers of a process, and with them the variables.
-        self._optimizer = keras.optimizers.Adam(settings.learning_rate, epsilon=1e-8, name="adam")
+        self._optimizer = keras.optimizers.Adam(rate, epsilon=1e-8, name="adam")
         self._optimizer.build(self._weights)
         self._compiled = tf.function(self._step, jit_compile=True)
 

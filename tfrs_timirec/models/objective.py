@@ -1,0 +1,50 @@
+"""The training objective: what a query vector has to do with its target and with other items."""
+
+import math
+
+import keras
+from keras import ops
+
+from tfrs_timirec.config import ModelSettings
+from tfrs_timirec.models.losses import bpr_loss, gbce_loss, softmax_loss
+
+
+class Objective:
+    """The loss of `settings.objective`.
+
+    `bpr` tells each target from its own negative. `sampled_softmax` and `gbce` tell it from the
+    negatives of the whole batch, which are as good as uniform, and `softmax` from the whole
+    catalogue.
+
+    Args:
+        settings: Which objective, and its settings.
+    """
+
+    def __init__(self, settings: ModelSettings):
+        self._settings = settings
+
+    def __call__(self, query, positive, negative, items: keras.layers.Embedding):
+        """The loss of each instance.
+
+        Args:
+            query: float [batch, D], the query vectors.
+            positive: int32 [batch], the targets.
+            negative: int32 [batch], an item for each instance that its user has not touched.
+            items: The items' vectors, with a row 0 for padding.
+
+        Returns:
+            float [batch].
+        """
+        objective = self._settings.objective
+        if objective == "bpr":
+            return bpr_loss(query, items(positive), items(negative))
+        catalogue = items.input_dim - 1
+        others = ops.arange(1, catalogue + 1) if objective == "softmax" else negative
+        score = ops.sum(query * items(positive), axis=-1)
+        scores = ops.matmul(query, ops.transpose(items(others)))
+        is_other = positive[:, None] != others
+        drawn = 1 if objective == "softmax" else others.shape[0] / (catalogue - 1)
+        if objective == "gbce":
+            return gbce_loss(score, scores, is_other, drawn, self._settings.calibration)
+        smoothing = self._settings.label_smoothing
+        return softmax_loss(score, scores, is_other, -math.log(drawn), smoothing)
