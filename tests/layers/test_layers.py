@@ -148,10 +148,11 @@ def test_the_aggregation_is_the_mean_under_the_softmax():
     [
         InterestPredictor(INTERESTS, num_layers=2, dropout=0.5, kernel_initializer=INITIALIZER),
         TransformerBlock(INITIALIZER, dropout=0.5),
+        SelfAttentiveExtractor(INTERESTS, dropout=0.5, kernel_initializer=INITIALIZER),
         lambda x, training: TIME_BLOCK(x, TIMES[:, :LENGTH], training=training),
         DynamicRouting(INTERESTS, kernel_initializer=INITIALIZER),
     ],
-    ids=["predictor", "block", "intervals", "routing"],
+    ids=["predictor", "block", "extractor", "intervals", "routing"],
 )
 def test_chance_is_for_training_alone(layer, training):
     inputs = _vectors(BATCH, LENGTH, WIDTH)
@@ -170,7 +171,7 @@ def test_chance_is_for_training_alone(layer, training):
         (NewestItem, {}),
         (InterestPredictor, {"num_interests": 2, "num_layers": 3, "dropout": 0.25}),
         (InterestAggregation, {}),
-        (SelfAttentiveExtractor, {"num_interests": 2, "attention_width": 5}),
+        (SelfAttentiveExtractor, {"num_interests": 2, "attention_width": 5, "dropout": 0.25}),
         (SelfAttentiveExtractor, {"num_interests": 2, "transformer": True, "max_length": 7}),
     ],
 )

@@ -26,11 +26,17 @@ VARIANTS = {
     "mind": {},
     "mind, p = 2": {"system": "mind", "label_power": 2.0},
     "comirec": {},
-    "comirec+": {"system": "comirec", "transformer": True},
+    "comirec+": {"system": "comirec", "transformer": True, "dropout": 0.2},
     "sasrec": {"dropout": 0.2},
     "tisasrec": {"dropout": 0.2, "max_interval": 9},
     "timirec": {},
     "timirec, joint": {"system": "timirec", "pretraining": False, "stop_gradient": False},
+    "timirec+, softmax": {
+        "system": "timirec",
+        "transformer": True,
+        "dropout": 0.2,
+        "objective": "sampled_softmax",
+    },
 }
 MANY_VECTORS = ("mind", "comirec")
 variants = pytest.mark.parametrize("variant", VARIANTS)
@@ -242,7 +248,21 @@ def test_it_learns_and_its_checkpoint_is_all_of_it(variant, eager, tmp_path):
     np.testing.assert_array_equal(other.item_vectors(), model.item_vectors())
 
 
-@pytest.mark.parametrize("variant", ["mind", "sasrec", "tisasrec"])
+def test_the_cosine_ends_at_zero(eager):
+    inputs = {**batch_of(), "weight": np.ones(BATCH, np.float32)}
+    model = make("youtube_dnn")
+    settings = TrainingSettings(learning_rate=0.03, schedule="cosine", max_epochs=2)
+    step = TrainingStep(model, settings, steps_an_epoch=3)
+    moved = []
+    for _ in range(7):
+        before = np.array(model.item_vectors())
+        step(inputs)
+        moved.append(np.abs(model.item_vectors() - before).max())
+    assert moved[0] == pytest.approx(0.03, rel=1e-3)
+    assert moved[6] == 0 < moved[5] < moved[1]
+
+
+@pytest.mark.parametrize("variant", ["mind", "comirec+", "sasrec", "tisasrec", "timirec+, softmax"])
 def test_chance_is_part_of_the_state(variant):
     """A restored model draws what the saved one would have drawn next."""
     model, other, inputs = make(variant), make(variant, seed=1), batch_of()
