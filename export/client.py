@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from jsonargparse import ArgumentParser
-from jsonargparse.typing import PositiveFloat, PositiveInt
+from jsonargparse.typing import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from tfrs_timirec.config import plain
 from tfrs_timirec.errors import UserError, run_command
@@ -131,16 +131,32 @@ class Client:
             # TF-Serving joins requests only if each input has a row for each user.
             "k": np.full(len(histories), k, np.int32),
         }
-        outputs = self._predict("recommend", inputs)
-        titles = outputs.get("item_titles", np.full(outputs["scores"].shape, None))
-        return [
-            [
-                Recommendation(_plain(item), float(score), _plain(title))
-                for item, score, title in zip(*user, strict=True)
-                if score > -np.inf
-            ]
-            for user in zip(outputs["item_ids"], outputs["scores"], titles, strict=True)
-        ]
+        return _recommendations(self._predict("recommend", inputs))
+
+    def diverse(
+        self,
+        histories: Sequence[Sequence[Id]],
+        diversity: float,
+        k: int = 10,
+        times: Times | None = None,
+    ) -> list[list[Recommendation]]:
+        """Items with high scores and of many categories, of a model exported with categories.
+
+        Args:
+            histories: Item ids of each user, oldest first.
+            diversity: What an item gains for each chosen one of another category, in scores.
+            k: Items a user.
+            times: As in `recommend`.
+
+        Returns:
+            The recommendations of each user in the order they were chosen.
+        """
+        inputs = {
+            **self._user(histories, times),
+            "k": np.full(len(histories), k, np.int32),
+            "diversity": np.full(len(histories), diversity, np.float32),
+        }
+        return _recommendations(self._predict("diverse", inputs))
 
     def user_vectors(
         self, histories: Sequence[Sequence[Id]], times: Times | None = None
@@ -224,6 +240,18 @@ class Client:
         return {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
 
 
+def _recommendations(outputs: dict[str, np.ndarray]) -> list[list[Recommendation]]:
+    titles = outputs.get("item_titles", np.full(outputs["scores"].shape, None))
+    return [
+        [
+            Recommendation(_plain(item), float(score), _plain(title))
+            for item, score, title in zip(*user, strict=True)
+            if score > -np.inf
+        ]
+        for user in zip(outputs["item_ids"], outputs["scores"], titles, strict=True)
+    ]
+
+
 def _padded(rows: Sequence[Sequence], dtype: type, padding) -> np.ndarray:
     """The rows in one width, each after a padding: [rows, 1 + longest].
 
@@ -260,33 +288,44 @@ def main() -> None:
     parser.add_argument("--model", default="exact", help="The model's name.")
     parser.add_argument("--k", type=PositiveInt, default=10, help="How many items.")
     parser.add_argument("--exclude", nargs="+", default=[], help="Items that shall not come.")
+    parser.add_argument(
+        "--diversity", type=NonNegativeFloat, help="What another category is worth, in scores."
+    )
     parser.add_argument("--timeout", type=PositiveFloat, default=5.0, help="Seconds.")
     parser.add_argument("--tls", type=TLS | None, help="Certificates, where the server has TLS.")
     parsed = plain(parser.parse_args().as_dict())
-    question = [parsed.pop(name) for name in ("history", "k", "exclude")]
+    question = [parsed.pop(name) for name in ("history", "k", "exclude", "diversity")]
     tls = parsed.pop("tls")
     run_command(lambda: ask(*question, **parsed, tls=TLS(**tls) if tls else None))
 
 
-def ask(history: list[str], k: int, exclude: list[str], **connection) -> None:
+def ask(
+    history: list[str], k: int, exclude: list[str], diversity: float | None, **connection
+) -> None:
     """Prints the recommendations of a history.
 
     Args:
         history: Item ids, oldest first.
         k: How many items.
         exclude: Items that shall not come.
+        diversity: As in `Client.diverse`; None asks for the best items, diverse or not.
         connection: What `Client` takes.
 
     Raises:
         UserError: If the server refuses, or cannot be reached.
     """
+    if exclude and diversity is not None:
+        raise UserError("--exclude and --diversity do not go together: leave one out.")
     import grpc
     from rich.console import Console
     from rich.table import Table
 
     with Client(**connection) as client:
         try:
-            (items,) = client.recommend([history], k, exclude)
+            if diversity is None:
+                (items,) = client.recommend([history], k, exclude)
+            else:
+                (items,) = client.diverse([history], diversity, k)
         except grpc.RpcError as error:
             raise UserError(f"{error.code().name}: {error.details()}") from None
         except ValueError:

@@ -7,11 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from export.card import model_card
+from export.metadata import read_metadata
 from export.retrieval import SMALLEST_INDEX, ExactSearch, ScannSearch, Search
 from export.saved import read_signatures
 from export.servable import Servable
 from export.settings import ExportSettings
-from export.titles import read_titles
 from export.vocabulary import Vocabulary
 from export.warmup import write_warmup
 from tfrs_timirec.errors import UserError
@@ -55,7 +55,15 @@ def publish(folder: Path, out: Path, settings: ExportSettings) -> tuple[list[Pat
         raise UserError(
             f"k is {settings.k}, but the catalogue has {store.num_items} items: lower --k."
         )
-    titles = read_titles(settings, store.item_ids)
+    titles = read_metadata(settings, settings.titles_column, store.item_ids)
+    categories = None
+    if settings.categories_column is not None:
+        categories = read_metadata(settings, settings.categories_column, store.item_ids)
+        if categories is None:
+            raise UserError(
+                f"The categories are to be the column {settings.categories_column} of no file: "
+                f"name it with --titles."
+            )
     vocabulary = Vocabulary(store.item_ids)
     counts = session.popularity().item_vectors()[:, 0]
     popularity = (counts / tf.reduce_sum(counts)).numpy()
@@ -76,13 +84,12 @@ def publish(folder: Path, out: Path, settings: ExportSettings) -> tuple[list[Pat
                 popularity,
                 settings,
                 titles,
+                categories,
             )
             options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
             tf.saved_model.save(servable, str(part), servable.signatures, options)
-            write_warmup(
-                part, name, vocabulary, run_settings.model.history_length, model.needs_times
-            )
             saved = read_signatures(part)
+            write_warmup(part, name, vocabulary, run_settings.model.history_length, saved)
             card = model_card(run, session, settings, words, vocabulary.padding, saved)
             (part / "model_card.md").write_text(card)
         versions = [part.rename(part.with_name(str(number))) for part in parts]

@@ -5,17 +5,21 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from export.diversity import diverse_places
 from export.retrieval import Search
 from export.settings import ExportSettings
 from export.vocabulary import Vocabulary
 from tfrs_timirec.models.base import SequentialRecommender
+
+# ComiRec's aggregation module chooses among K times as many as are asked for; its K is 4.
+CANDIDATES = 4
 
 # The ids [batch, n] and, where the model needs them, the times int64 [batch, n] of the items.
 History = tuple[tf.Tensor] | tuple[tf.Tensor, tf.Tensor]
 
 
 class Servable(tf.Module):
-    """The signatures `recommend`, `serving_default`, `user_vectors` and `score`.
+    """The signatures `recommend`, `serving_default`, `user_vectors`, `score` and `diverse`.
 
     Histories are ids, oldest first, of any length; unknown ids and padding are dropped wherever
     they are, and the newest L of the others make the history. A user without one gets the most
@@ -29,6 +33,7 @@ class Servable(tf.Module):
         popularity: float32 [items], the share of each item of the interactions in training.
         settings: What the signatures answer.
         titles: string [items], what rides along with each item; none without.
+        categories: string [items]; without them there is no `diverse`.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class Servable(tf.Module):
         popularity: np.ndarray,
         settings: ExportSettings,
         titles: list[str] | None,
+        categories: list[str] | None,
     ):
         super().__init__()
         # In a list, for TensorFlow would save a tfrs.Model as a Keras model of its own.
@@ -52,6 +58,10 @@ class Servable(tf.Module):
         self._popularity = tf.constant(popularity, tf.float32)
         self._most_popular = tf.argsort(self._popularity, direction="DESCENDING", stable=True) + 1
         self._titles = None if titles is None else tf.constant(["", *titles])
+        self._categories = None
+        if categories is not None:
+            _, numbers = np.unique(["", *categories], return_inverse=True)
+            self._categories = tf.constant(numbers, tf.int32)
 
     @property
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
@@ -72,6 +82,9 @@ class Servable(tf.Module):
                 "score": lambda history, times, candidates: self.score(
                     (history, times), candidates
                 ),
+                "diverse": lambda history, times, k, diversity: self.recommend(
+                    (history, times), k, diversity=diversity
+                ),
             }
         else:
             functions = {
@@ -81,13 +94,20 @@ class Servable(tf.Module):
                 ),
                 "user_vectors": lambda history: self.user_vectors((history,)),
                 "score": lambda history, candidates: self.score((history,), candidates),
+                "diverse": lambda history, k, diversity: self.recommend(
+                    (history,), k, diversity=diversity
+                ),
             }
+        if self._categories is None:
+            del functions["diverse"]
+        how_many = tf.TensorSpec(None, tf.int32, "k")
         others = {
             "recommend": [
-                tf.TensorSpec(None, tf.int32, "k"),
+                how_many,
                 tf.TensorSpec([None, None], ids, "exclude"),
             ],
             "score": [tf.TensorSpec([None, None], ids, "candidates")],
+            "diverse": [how_many, tf.TensorSpec(None, tf.float32, "diversity")],
         }
         return {
             name: tf.function(function, input_signature=[*rows, *others.get(name, [])])
@@ -95,14 +115,20 @@ class Servable(tf.Module):
         }
 
     def recommend(
-        self, history: History, k: tf.Tensor, exclude: tf.Tensor | None = None
+        self,
+        history: History,
+        k: tf.Tensor,
+        exclude: tf.Tensor | None = None,
+        diversity: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
-        """The k items with the highest scores.
+        """The k items with the highest scores, or a diverse set of items with high scores.
 
         Args:
             history: ids [batch, n], and their times.
             k: int32, one for all users or [batch]; from 1 to the catalogue's size.
             exclude: ids [batch, m] that are not to be recommended; one row stands for all users.
+            diversity: float32, one for all users or [batch]: λ of `diverse_places`, which chooses
+                among the best `CANDIDATES` times k items; 0 changes nothing.
 
         Returns:
             `item_ids` [batch, k], best first, `scores` float32 [batch, k], `interest_weights`
@@ -117,6 +143,13 @@ class Servable(tf.Module):
         checks = [in_range, _one_or(users, tf.size(k), "number k")]
         if exclude is not None:
             checks.append(_one_or(users, tf.shape(exclude)[0], "row of exclude"))
+        if diversity is not None:
+            usable = tf.reduce_all(tf.math.is_finite(diversity) & (diversity >= 0))
+            told = ["diversity must be a number from 0 up; it is", diversity]
+            checks += [
+                tf.debugging.Assert(usable, told),
+                _one_or(users, tf.size(diversity), "number diversity"),
+            ]
         with tf.control_dependencies(checks):
             known, *times = self._known(history)
         queries, weights = self._queries(known, *times)
@@ -128,8 +161,16 @@ class Servable(tf.Module):
             excluded = tf.concat([excluded, known], axis=1)
         k = tf.broadcast_to(tf.reshape(k, [-1]), [tf.shape(known)[0]])
         most = tf.reduce_max(k)
-        scores, indices = self._candidates(queries, known, most, excluded)
-        scores, places = tf.math.top_k(scores, most)
+        count = most if diversity is None else tf.minimum(CANDIDATES * most, size)
+        scores, indices = self._candidates(queries, known, count, excluded)
+        scores, places = tf.math.top_k(scores, count)
+        if diversity is not None:
+            indices = tf.gather(indices, places, batch_dims=1)
+            # Not among more for the sake of other users of the batch.
+            scores = tf.where(tf.sequence_mask(CANDIDATES * k, count), scores, -math.inf)
+            categories = tf.gather(self._categories, indices)
+            diversity = tf.reshape(diversity, [-1, 1])
+            scores, places = diverse_places(scores, categories, most, diversity)
         scores = tf.where(tf.sequence_mask(k, most), scores, -math.inf)
         indices = tf.gather(indices, places, batch_dims=1)
         indices = tf.where(tf.math.is_finite(scores), indices, 0)

@@ -15,6 +15,7 @@ class ExportSettings:
         titles: A CSV, TSV, Parquet or typed-header file whose titles ride along with the items.
         titles_id_column: Its column of the item's id.
         titles_column: Its column of the title.
+        categories_column: Its column of the category; with it there is a signature `diverse`.
         leaves: Leaves of ScaNN's tree; null chooses by the catalogue's size.
         leaves_to_search: Leaves that a query searches; null chooses by the catalogue's size.
         reordering: Candidates that ScaNN scores exactly for each item asked for; null is 4.
@@ -25,6 +26,7 @@ class ExportSettings:
     titles: str | None = None
     titles_id_column: str = "item_id"
     titles_column: str = "title"
+    categories_column: str | None = None
     leaves: PositiveInt | None = None
     leaves_to_search: PositiveInt | None = None
     reordering: PositiveInt | None = None

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
@@ -13,7 +14,11 @@ BATCHES = (1, 8, 64)
 
 
 def write_warmup(
-    version: Path, model: str, vocabulary: Vocabulary, history_length: int, times: bool
+    version: Path,
+    model: str,
+    vocabulary: Vocabulary,
+    history_length: int,
+    signatures: dict[str, SignatureDef],
 ) -> None:
     """Writes `assets.extra/tf_serving_warmup_requests`: each signature in some batch sizes.
 
@@ -22,7 +27,7 @@ def write_warmup(
         model: The name that it will be served under.
         vocabulary: Whose first items the histories are made of.
         history_length: L.
-        times: Whether the signatures take the times of the history.
+        signatures: Those of the SavedModel, by name.
     """
     ids = vocabulary.example(history_length)
     path = version / "assets.extra" / "tf_serving_warmup_requests"
@@ -30,20 +35,19 @@ def write_warmup(
     with tf.io.TFRecordWriter(str(path)) as writer:
         for size in BATCHES:
             history = np.tile(ids, (size, 1))
-            user = {"history": history}
-            if times:
-                user["times"] = np.tile(np.arange(len(ids)), (size, 1))
-            rest = {
-                "serving_default": {},
-                "recommend": {"k": np.ones(size, np.int32), "exclude": history[:, :1]},
-                "user_vectors": {},
-                "score": {"candidates": history},
+            values = {
+                "history": history,
+                "times": np.tile(np.arange(len(ids)), (size, 1)),
+                "candidates": history,
+                "exclude": history[:, :1],
+                "k": np.ones(size, np.int32),
+                "diversity": np.zeros(size, np.float32),
             }
-            for signature, inputs in rest.items():
+            for name, signature in signatures.items():
                 request = PredictRequest()
                 request.model_spec.name = model
-                request.model_spec.signature_name = signature
-                for name, value in {**user, **inputs}.items():
-                    request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+                request.model_spec.signature_name = name
+                for key in signature.inputs:
+                    request.inputs[key].CopyFrom(tf.make_tensor_proto(values[key]))
                 log = PredictionLog(predict_log=PredictLog(request=request))
                 writer.write(log.SerializeToString())

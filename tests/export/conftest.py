@@ -35,10 +35,10 @@ def wide_log(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def titles(tmp_path_factory) -> Path:
-    """A typed-header file of titles for the first 59 of the small log's 60 items."""
+    """A typed-header file of titles and kinds for the first 59 of the small log's 60 items."""
     path = tmp_path_factory.mktemp("titles") / "log.item"
-    rows = "".join(f"i{item}\tItem, number {item}\n" for item in range(59))
-    path.write_text(f"item_id:token\ttitle:token_seq\n{rows}")
+    rows = "".join(f"i{item}\tItem, number {item}\tc{item % 3}\n" for item in range(59))
+    path.write_text(f"item_id:token\ttitle:token_seq\tkind:token\n{rows}")
     return path
 
 
@@ -72,11 +72,13 @@ def runs(log, wide_log, tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def exports(runs, titles, tmp_path_factory) -> dict[str, Path]:
-    """The folder of the models of each run; TiMiRec's with titles."""
+    """The folder of the models of each run; TiMiRec's with titles and kinds."""
     folder = tmp_path_factory.mktemp("exports")
     for system, run in runs.items():
-        with_titles = str(titles) if system == "timirec" else None
-        publish(run, folder / system, ExportSettings(k=5, titles=with_titles))
+        settings = ExportSettings(k=5)
+        if system == "timirec":
+            settings = ExportSettings(k=5, titles=str(titles), categories_column="kind")
+        publish(run, folder / system, settings)
     return {system: folder / system for system in runs}
 
 

@@ -336,6 +336,10 @@ def test_the_python_client(server, exports):
         scores = client.score([["i1", "i2"], ["i5"]], [[first.item_id, "?"], ["i1"]])
         assert scores[0, 0] == pytest.approx(first.score, rel=1e-5)
         assert np.isneginf(scores[0, 1]) and np.isneginf(scores[1, 1])
+        (plain,), (diverse,) = client.recommend([["i1"]], 3), client.diverse([["i1"]], 0, 3)
+        assert [item.item_id for item in diverse] == [item.item_id for item in plain]
+        (diverse,) = client.diverse([["i1"]], 1e3, 3)
+        assert {int(item.item_id[1:]) % 3 for item in diverse} == {0, 1, 2}
         assert client.user_vectors([["i1"]]).shape == (1, 1, 16)
         assert client.versions() == {1: "AVAILABLE"}
 
@@ -382,6 +386,11 @@ def test_the_client_on_the_command_line(server):
     done = ask("i1", "i2", "--k=3", "--exclude", "i59", "--address", server.address)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Item, number ") == 3
+    done = ask("i1", "--k=4", "--diversity=1000", "--address", server.address)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Item, number ") == 4
+    done = ask("i1", "--diversity=1", "--exclude", "i2", "--address", server.address)
+    assert done.returncode == 2 and "do not go together" in done.stderr
     done = ask("i1", "--k=61", "--address", server.address)
     assert done.returncode == 2
     assert "INVALID_ARGUMENT: k must be from 1 to 60" in done.stderr

@@ -8,8 +8,8 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader
 from matplotlib.colors import to_hex
 
+from export.metadata import read_metadata
 from export.settings import ExportSettings
-from export.titles import read_titles
 from tfrs_timirec.comparison import pictures
 from tfrs_timirec.comparison.interests import (
     Trained,
@@ -216,7 +216,7 @@ def _case(settings: ComparisonSettings, plan: Plan) -> dict | None:
         return None
     found = case(trained, settings.case_user)
     ids = trained.store.item_ids
-    titles = read_titles(ExportSettings(titles=settings.titles), ids) or [""] * len(ids)
+    titles = read_metadata(ExportSettings(titles=settings.titles), "title", ids) or [""] * len(ids)
 
     def title(item: int) -> str:
         return titles[item - 1] or str(ids[int(item) - 1].as_py())

@@ -1,4 +1,4 @@
-"""Item titles from a file of metadata."""
+"""Item titles and categories from a file of metadata."""
 
 from pathlib import Path
 
@@ -9,16 +9,17 @@ from export.settings import ExportSettings
 from tfrs_timirec.errors import UserError
 
 
-def read_titles(settings: ExportSettings, item_ids: pa.Array) -> list[str] | None:
-    """The title of each item of the catalogue; "" for items that the file does not have.
+def read_metadata(settings: ExportSettings, column: str, item_ids: pa.Array) -> list[str] | None:
+    """What a column of the metadata says of each item of the catalogue.
 
     Args:
-        settings: The file and its columns; typed headers (`title:token_seq`) are named without
-            their type.
+        settings: The file and its column of ids; typed headers (`title:token_seq`) are named
+            without their type.
+        column: Which column.
         item_ids: The catalogue's ids, index 1 first.
 
     Returns:
-        A title an item, or None without a file.
+        A text an item, "" for items that the file does not have; None without a file.
 
     Raises:
         UserError: If the file cannot be read or lacks a column.
@@ -35,13 +36,13 @@ def read_titles(settings: ExportSettings, item_ids: pa.Array) -> list[str] | Non
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"The titles {path} cannot be read: {reason}") from None
-    names = {column.split(":")[0]: column for column in relation.columns}
-    for column in (settings.titles_id_column, settings.titles_column):
-        if column not in names:
+    names = {name.split(":")[0]: name for name in relation.columns}
+    for name in (settings.titles_id_column, column):
+        if name not in names:
             raise UserError(
-                f"The titles {path} have no column {column}; they have {', '.join(names)}."
+                f"The titles {path} have no column {name}; they have {', '.join(names)}."
             )
-    columns = [names[settings.titles_id_column], names[settings.titles_column]]
+    columns = [names[settings.titles_id_column], names[column]]
     rows = relation.select(*(duckdb.ColumnExpression(c).cast("VARCHAR") for c in columns))
-    titles = dict(rows.fetchall())
-    return [titles.get(str(item)) or "" for item in item_ids.to_pylist()]
+    texts = dict(rows.fetchall())
+    return [texts.get(str(item)) or "" for item in item_ids.to_pylist()]
