@@ -23,6 +23,7 @@ from tfrs_timirec.comparison.results import (
     differences,
     read_logs,
     read_metrics,
+    read_planted,
     trainings_table,
 )
 from tfrs_timirec.comparison.settings import ComparisonSettings, Entry, Plan
@@ -54,6 +55,7 @@ def write_report(settings: ComparisonSettings, plan: Plan) -> None:
         Section("Trainings", "", {"trainings": _rounded(trainings_table(plan.systems))}),
         _curves(settings, plan),
         *_sensitivity(plan),
+        *_planted(plan),
         *_interests(settings, plan),
     ]
     introduction = (
@@ -67,7 +69,7 @@ def write_report(settings: ComparisonSettings, plan: Plan) -> None:
     for section in sections:
         text += [f"## {section.title}", section.text]
         for name, table in section.tables.items():
-            text += [f"### {name.capitalize()}", table.to_markdown()]
+            text += [f"### {name[0].upper()}{name[1:]}", table.to_markdown()]
             files[f"{name.replace(' ', '_')}.csv"] = table.to_csv()
     files["report.md"] = "\n\n".join(part for part in text if part) + "\n"
     environment = Environment(loader=PackageLoader("tfrs_timirec.comparison", ""), autoescape=True)
@@ -125,14 +127,16 @@ def _metrics(settings: ComparisonSettings, plan: Plan) -> list[Section]:
             )
         sections.append(Section(title, "", tables))
     if len({entry.name for entry in plan.systems}) > 1:
-        found = differences(plan.systems, settings.reference)
-        found.index = found.pop("name") + ", " + found.pop("metric")
+        tables = {}
+        for reference in settings.references:
+            found = differences(plan.systems, reference)
+            found.index = found.pop("name") + ", " + found.pop("metric")
+            tables[f"{reference} above"] = found.map(lambda value: f"{value:.3g}")
         text = (
-            f"How far {settings.reference} is above each system: the mean difference over users, "
-            f"its 95 % bootstrap interval, and p of a paired t-test."
+            "How far a system is above each other one: the mean difference over users, its 95 % "
+            "bootstrap interval, and p of a paired t-test."
         )
-        shown = found.map(lambda value: f"{value:.3g}")
-        sections.append(Section("Differences", text, {"differences": shown}))
+        sections.append(Section("Differences", text, tables))
     return sections
 
 
@@ -173,6 +177,19 @@ def _sensitivity(plan: Plan) -> list[Section]:
     return [Section("Sensitivity", "Test HR@10.", tables, drawn)] if drawn else []
 
 
+def _planted(plan: Plan) -> list[Section]:
+    """What the predictors know of the interests that synthetic data planted."""
+    found = read_planted(plan.entries)
+    if found.empty:
+        return []
+    text = (
+        "The share of users whose interest in the test item the predictor names, and what naming "
+        "always the same interest would reach."
+    )
+    groups = found.drop(columns="seed").groupby("name", sort=False)
+    return [Section("Planted interests", text, {"planted interests": _with_bold(groups)})]
+
+
 def _first_of_each(entries: list[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.seed == 0]
 
@@ -185,7 +202,7 @@ def _interests(settings: ComparisonSettings, plan: Plan) -> list[Section]:
         interests = trained.interests(trained.instances.users[:1])
         if interests.shape[1] > 1:
             by_system[entry.name] = divergences(trained)
-            if entry.name == settings.reference:
+            if entry.name == settings.references[0]:
                 planes.append(pictures.plane(*in_two_dimensions(trained)))
     if not by_system:
         return []
@@ -203,14 +220,14 @@ def _interests(settings: ComparisonSettings, plan: Plan) -> list[Section]:
         )
     ]
     if planes:
-        text = f"The items and the interests of 200 users in {settings.reference}."
+        text = f"The items and the interests of 200 users in {settings.references[0]}."
         sections.append(Section("Interests and items", text, {}, planes))
     return sections
 
 
 def _case(settings: ComparisonSettings, plan: Plan) -> dict | None:
     """Figure 4, for the template."""
-    (entry,) = (e for e in _first_of_each(plan.systems) if e.name == settings.reference)
+    (entry,) = (e for e in _first_of_each(plan.systems) if e.name == settings.references[0])
     trained = Trained(entry)
     if not is_timirec(trained):
         return None

@@ -33,6 +33,23 @@ def read_metrics(entries: list[Entry]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def read_planted(entries: list[Entry]) -> pd.DataFrame:
+    """How well each predictor names the planted interests; empty but for synthetic data.
+
+    Args:
+        entries: Trained.
+
+    Returns:
+        The columns `name`, `seed`, `agreement` and `most frequent`, shares of the users.
+    """
+    rows = []
+    for entry in entries:
+        metrics = json.loads((entry.folder / "metrics.json").read_text())
+        if planted := metrics.get("planted interests"):
+            rows.append({"name": entry.name, "seed": entry.seed, **planted})
+    return pd.DataFrame(rows)
+
+
 def read_logs(entries: list[Entry]) -> pd.DataFrame:
     """The log of each training, a row an epoch, with its `name` and `seed`; popularity has none."""
     logs = [

@@ -18,8 +18,9 @@ class ComparisonSettings:
         base: What all trainings share.
         systems: Name → what differs from `base`, nested as there. The first ones' names are those
             of the report's table.
-        ablations: The same for the table of ablations, whose first row is `reference`.
-        reference: The name of the system that the others are tested against.
+        ablations: The same for the table of ablations.
+        references: Names of the systems that the others are tested against; the first one is that
+            of the pictures and of the case study.
         sensitivity: Name of a system → setting, as `model.num_interests` → its values.
         seeds: How many: 0, 1 and so on.
         paper: The data set whose figures in the paper are put beside.
@@ -33,7 +34,7 @@ class ComparisonSettings:
     base: Settings = field(default_factory=Settings)
     systems: dict[str, dict] = field(default_factory=dict)
     ablations: dict[str, dict] = field(default_factory=dict)
-    reference: str | None = None
+    references: list[str] = field(default_factory=list)
     sensitivity: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     seeds: PositiveInt = 3
     paper: Literal["Beauty", "MovieLens-1M"] | None = None
@@ -99,11 +100,14 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
     """
     if not settings.systems:
         raise UserError(f"{source} names no systems: give some under systems.")
-    if settings.reference not in settings.systems:
-        raise UserError(
-            f"{source}: the reference {settings.reference!r} is none of the systems "
-            f"{', '.join(settings.systems)}."
-        )
+    if not settings.references:
+        raise UserError(f"{source} names no references: give one of its systems or more.")
+    for name in settings.references:
+        if name not in settings.systems:
+            raise UserError(
+                f"{source}: the reference {name!r} is none of the systems "
+                f"{', '.join(settings.systems)}."
+            )
 
     def entries(name: str, changes: dict) -> list[Entry]:
         values = _merged(asdict(settings.base), changes)
