@@ -1,4 +1,4 @@
-"""Searches a training recipe on the validation split with Optuna; the test split is not looked at.
+"""Searches a training recipe on the validation split with Optuna; test metrics are not read.
 
 python -m benchmarks.study --config configs/beauty_best.yaml --runs runs/study [any flag of
 the training]
