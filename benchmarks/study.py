@@ -57,7 +57,7 @@ def search(settings: Settings, runs: Path, trials: int) -> None:
         storage=f"sqlite:///{runs / 'study.db'}",
         study_name="recipe",
         sampler=optuna.samplers.TPESampler(seed=settings.seed, n_startup_trials=4),
-        pruner=optuna.pruners.PercentilePruner(50, n_startup_trials=3, n_warmup_steps=8),
+        pruner=optuna.pruners.PercentilePruner(50, n_startup_trials=2, n_warmup_steps=6),
         direction="maximize",
         load_if_exists=True,
     )
