@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
+from tfrs_timirec.config import ModelSettings
 from tfrs_timirec.data.instances import evaluation_instances, untouched_items
 from tfrs_timirec.data.store import SequenceStore
 from tfrs_timirec.errors import UserError
@@ -20,7 +21,8 @@ class Fixed(SequentialRecommender):
     """Given item vectors [items, D]; the queries [items + 1, M, D] are of the first item."""
 
     def __init__(self, items, queries):
-        super().__init__(len(items), items.shape[1], initial_stddev=0.0, seed=0)
+        settings = ModelSettings(embedding_size=items.shape[1])
+        super().__init__(len(items), settings, initial_stddev=0.0, seed=0)
         self._items = tf.constant(items, tf.float32)
         self._queries = tf.constant(queries, tf.float32)
 

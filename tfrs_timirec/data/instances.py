@@ -12,6 +12,9 @@ from tfrs_timirec.data.store import SequenceStore
 
 Split = Literal["validation", "test"]
 
+# Widths of batches, as shares of L. Most histories are short; each width is compiled for itself.
+WIDTHS = (0.1, 0.2, 0.4, 0.6, 1.0)
+
 
 @dataclass(frozen=True, eq=False)
 class Instances:
@@ -87,9 +90,8 @@ class Instances:
 
     def widths(self) -> np.ndarray:
         """int64 [n]: each history's length, rounded up to one of at most five widths."""
-        step = -(-self.max_length // 5)
-        length = self.target - self.start
-        return np.minimum(-(-length // step) * step, self.max_length)
+        widths = np.ceil(np.multiply(WIDTHS, self.max_length)).astype(np.int64)
+        return widths[np.searchsorted(widths, self.target - self.start)]
 
     def batches(
         self, size: int, rng: np.random.Generator | None = None

@@ -7,7 +7,9 @@ from tfrs_timirec.data.instances import Instances
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.models.base import SequentialRecommender
 
-USERS_A_BLOCK = 128
+# Users are ranked in blocks of this many, fewer if the catalogue is larger than this allows.
+USERS_A_BLOCK = 512
+SCORES_A_BLOCK = 2**23
 # Scoring the whole catalogue is one matrix product; gathering the candidates' vectors instead
 # moves more bytes until the catalogue is about this many times larger than the candidates.
 CATALOGUE_PER_CANDIDATE = 32
@@ -42,9 +44,10 @@ class Ranker:
             UserError: If a score is not a number.
         """
         ranks = np.empty(len(instances), np.int64)
-        for block, width in instances.batches(USERS_A_BLOCK):
+        size = max(1, min(USERS_A_BLOCK, SCORES_A_BLOCK // self._model.num_items))
+        for block, width in instances.batches(size):
             # The last block is filled up, so that it needs no compilation of its own.
-            users = np.resize(block, USERS_A_BLOCK)
+            users = np.resize(block, size)
             inputs = {"history": instances.histories(users, width)}
             if self._model.needs_times:
                 inputs["times"] = instances.history_times(users, width)

@@ -80,7 +80,9 @@ class DistanceToEndEmbedding(keras.layers.Layer):
     def call(self, inputs, mask=None):
         check_length(inputs, self.max_length)
         distance = distance_to_end(real_items(inputs, mask))
-        return inputs + ops.take(self.table, distance, axis=0)
+        # A product, for the gradient of a lookup adds its rows up one after the other.
+        chosen = ops.one_hot(distance, self.max_length + 1, dtype=inputs.dtype)
+        return inputs + ops.matmul(chosen, self.table)
 
     def compute_output_shape(self, input_shape):
         return input_shape
