@@ -63,7 +63,9 @@ def search(settings: Settings, runs: Path, trials: int) -> None:
     )
     study.enqueue_trial(FIRST, skip_if_exists=True)
     ended = [trial for trial in study.trials if trial.state.is_finished()]
-    study.optimize(lambda trial: _train(trial, settings, runs), n_trials=trials - len(ended))
+    study.optimize(
+        lambda trial: _train(trial, settings, runs), n_trials=max(0, trials - len(ended))
+    )
     _print(study, settings.evaluation.metric)
 
 

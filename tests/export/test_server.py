@@ -287,7 +287,7 @@ def test_the_metadata_are_the_signatures(stub):
     response = stub.GetModelMetadata(message, timeout=20)
     signatures = SignatureDefMap()
     assert response.metadata["signature_def"].Unpack(signatures)
-    names = {"serving_default", "recommend", "user_vectors", "score"}
+    names = {"serving_default", "recommend", "user_vectors", "score", "diverse"}
     assert signatures.signature_def.keys() == names
     recommend = signatures.signature_def["recommend"]
     assert recommend.inputs["history"].dtype == STRING
@@ -388,7 +388,7 @@ def test_the_client_on_the_command_line(server):
     assert done.stdout.count("Item, number ") == 3
     done = ask("i1", "--k=4", "--diversity=1000", "--address", server.address)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Item, number ") == 4
+    assert done.stdout.count("│ i") == 4
     done = ask("i1", "--diversity=1", "--exclude", "i2", "--address", server.address)
     assert done.returncode == 2 and "do not go together" in done.stderr
     done = ask("i1", "--k=61", "--address", server.address)

@@ -46,8 +46,9 @@ def softmax_loss(score, scores, is_other, correction: float = 0.0, smoothing: fl
 def gbce_loss(score, scores, is_other, drawn: float, calibration: float):
     """Generalised binary cross-entropy: less overconfident with few negatives.
 
-    −(β·log σ(s) + Σ_j log(1 − σ(s_j))) / (n + 1) with β = α·(t·(1 − 1/α) + 1/α), α the share of
-    the other items that are drawn (Petrov and Macdonald, RecSys 2023, section 5).
+    −β·log σ(s) − Σ_j log(1 − σ(s_j)) with β = α·(t·(1 − 1/α) + 1/α), α the share of the other
+    items that are drawn (Petrov and Macdonald, RecSys 2023, section 5, but for the factor
+    1 / (n + 1), with which weight decay would outweigh the gradients).
 
     Args:
         score: float [batch], the targets' s.
@@ -61,7 +62,7 @@ def gbce_loss(score, scores, is_other, drawn: float, calibration: float):
     """
     power = drawn * (calibration * (1 - 1 / drawn) + 1 / drawn)
     negatives = ops.sum(ops.where(is_other, ops.softplus(scores), 0.0), axis=-1)
-    return (power * ops.softplus(-score) + negatives) / (scores.shape[1] + 1)
+    return power * ops.softplus(-score) + negatives
 
 
 def best_interest(interests, target):
