@@ -90,7 +90,7 @@ def write_report(settings: ComparisonSettings, plan: Plan) -> None:
 
 def _html(table: pd.DataFrame) -> str:
     """A table whose **bold** cells are bold."""
-    html = table.to_html(border=0)
+    html = table.to_html(border=0, index_names=False)
     while "**" in html:
         html = html.replace("**", "<b>", 1).replace("**", "</b>", 1)
     return html
@@ -114,17 +114,13 @@ def _metrics(settings: ComparisonSettings, plan: Plan) -> list[Section]:
     ):
         if not entries:
             continue
-        metrics = read_metrics(entries)
+        metrics = read_metrics(entries).drop(columns="seed")
         tables = {}
-        for protocol, words in PROTOCOLS.items():
-            chosen = metrics[metrics.protocol == protocol].drop(columns=["protocol", "seed"])
-            tables[f"{title.lower()} {words}"] = _with_bold(chosen.groupby("name", sort=False))
-        paper = _paper(number, settings.paper)
-        if len(paper):
-            tables[f"{title.lower()} in the paper"] = paper.reindex(
-                index=[name for name in dict.fromkeys(metrics.name) if name in paper.index],
-                columns=[name for name in metrics if name in paper.columns],
-            )
+        for protocol, of_protocol in metrics.groupby("protocol", sort=False):
+            groups = of_protocol.drop(columns="protocol").groupby("name", sort=False)
+            tables[f"{title.lower()} {PROTOCOLS[protocol]}"] = _with_bold(groups)
+        sampled = f"{title.lower()} {PROTOCOLS['sampled']}"
+        tables[sampled] = _beside(tables[sampled], _paper(number, settings.paper))
         sections.append(Section(title, "", tables))
     if len({entry.name for entry in plan.systems}) > 1:
         tables = {}
@@ -138,6 +134,19 @@ def _metrics(settings: ComparisonSettings, plan: Plan) -> list[Section]:
         )
         sections.append(Section("Differences", text, tables))
     return sections
+
+
+def _beside(ours: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
+    """The paper's figures, the best of a column in bold, each row below ours."""
+    paper = paper.reindex(index=ours.index, columns=ours.columns).dropna(how="all")
+    shown = paper.map("{:.4f}".format, na_action="ignore").fillna("")
+    for column in paper.dropna(axis=1, how="all"):
+        best = paper[column].idxmax()
+        shown.loc[best, column] = f"**{shown.loc[best, column]}**"
+    below = shown.rename(index="{}, paper".format)
+    rows = [row for name in ours.index for row in (name, f"{name}, paper")]
+    both = pd.concat([ours, below])
+    return both.loc[[row for row in rows if row in both.index]]
 
 
 def _with_bold(groups) -> pd.DataFrame:
