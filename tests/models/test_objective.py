@@ -78,8 +78,9 @@ def test_gbce(calibration):
     for user in range(BATCH):
         target = query[user] @ vectors[positive[user]]
         others = query[user] @ vectors[negative[negative != positive[user]]].T
-        # −log σ(x) = log(1 + e^−x)
-        expected = power * np.log1p(np.exp(-target)) + np.log1p(np.exp(others)).sum()
+        # −log σ(x) = log(1 + e^−x), and e^(−log n) = 1 / n
+        expected = power * np.log1p(BATCH * np.exp(-target))
+        expected += np.log1p(np.exp(others) / BATCH).sum()
         assert found[user] == pytest.approx(expected, rel=1e-4)
 
 

@@ -1,5 +1,7 @@
 """The losses and what they are made of, each over the instances of a batch."""
 
+import math
+
 from keras import ops
 
 
@@ -46,9 +48,11 @@ def softmax_loss(score, scores, is_other, correction: float = 0.0, smoothing: fl
 def gbce_loss(score, scores, is_other, drawn: float, calibration: float):
     """Generalised binary cross-entropy: less overconfident with few negatives.
 
-    −β·log σ(s) − Σ_j log(1 − σ(s_j)) with β = α·(t·(1 − 1/α) + 1/α), α the share of the other
-    items that are drawn (Petrov and Macdonald, RecSys 2023, section 5, but for the factor
-    1 / (n + 1), with which weight decay would outweigh the gradients).
+    −β·log σ(s − log n) − Σ_j log(1 − σ(s_j − log n)) with β = α·(t·(1 − 1/α) + 1/α), α the share
+    of the other items that are drawn (Petrov and Macdonald, RecSys 2023, section 5). Two things
+    are not the paper's. Without log n, which changes no ranking, the untrained model would expect
+    half of the negatives to be positive, and Adam would remember those gradients for epochs. With
+    the factor 1 / (n + 1), weight decay would outweigh the gradients.
 
     Args:
         score: float [batch], the targets' s.
@@ -60,9 +64,10 @@ def gbce_loss(score, scores, is_other, drawn: float, calibration: float):
     Returns:
         float [batch].
     """
+    prior = math.log(scores.shape[1])
     power = drawn * (calibration * (1 - 1 / drawn) + 1 / drawn)
-    negatives = ops.sum(ops.where(is_other, ops.softplus(scores), 0.0), axis=-1)
-    return power * ops.softplus(-score) + negatives
+    negatives = ops.sum(ops.where(is_other, ops.softplus(scores - prior), 0.0), axis=-1)
+    return power * ops.softplus(prior - score) + negatives
 
 
 def best_interest(interests, target):
