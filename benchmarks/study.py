@@ -10,6 +10,7 @@ stopped. The best recipe is printed at the end.
 
 import csv
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -41,6 +42,8 @@ def main() -> None:
     parser.add_argument("--trials", type=PositiveInt, default=20, help="Trials to have in the end.")
     parsed = parser.parse_args()
     runs, trials = parsed.pop("runs"), parsed.pop("trials")
+    # A SIGTERM too ends the training under way, instead of leaving it behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     run_command(lambda: search(settings_of(parsed), runs, int(trials)))
 
 

@@ -1,5 +1,6 @@
 """`python -m tfrs_timirec.compare`: trains systems and compares them in a report."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -35,6 +36,8 @@ def compare(settings: ComparisonSettings, source: str) -> None:
     from tfrs_timirec.comparison.trainings import train_missing
 
     plan = make_plan(settings, source)
+    # A SIGTERM too lets the trainings save themselves, instead of leaving them behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         train_missing(plan.entries, settings.jobs)
     except KeyboardInterrupt:
