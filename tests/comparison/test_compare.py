@@ -54,7 +54,7 @@ def config(log, tmp_path_factory) -> Path:
             "TiMiRec": {"model": {"num_interests": 2}},
         },
         "ablations": {"joint training": {"model": {"num_interests": 2, "pretraining": False}}},
-        "sensitivity": {"TiMiRec": {"model.num_interests": [1]}},
+        "sensitivity": {"TiMiRec": {"model.num_interests": [1, 2]}},
     }
     path = folder / "comparison.yaml"
     path.write_text(yaml.safe_dump(values, sort_keys=False))
@@ -112,6 +112,11 @@ def test_the_tables_are_those_of_the_runs(config, report):
     ablations = pd.read_csv(report / "ablations_among_negatives.csv", index_col=0)
     assert list(ablations.index) == ["joint training", "joint training, paper"]
     assert ablations.loc["joint training, paper", "NDCG@10"] == "**0.1030**"
+    sensitivity = pd.read_csv(report / "sensitivity_num_interests.csv", index_col=0)
+    assert list(sensitivity.index) == [1, 2]
+    own = float(table.loc["TiMiRec", "HR@10"].strip("*"))
+    assert sensitivity.loc[2, "mean"] == pytest.approx(own, abs=1e-4)
+    assert not (config.parent / "runs" / "TiMiRec num_interests=2-0").exists()
     trainings = pd.read_csv(report / "trainings.csv", index_col=0)
     # 60 items and padding, D = 16, attention 16 × 8 + 8 and 8 × 2 + 2.
     assert trainings.loc["ComiRec", "parameters"] == f"{61 * 16 + 16 * 8 + 8 + 8 * 2 + 2:,}"

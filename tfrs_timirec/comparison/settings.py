@@ -120,6 +120,7 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
     def group(named: dict[str, dict]) -> list[Entry]:
         return [entry for name, changes in named.items() for entry in entries(name, changes)]
 
+    systems = group(settings.systems)
     sensitivity = {}
     for system, varied in settings.sensitivity.items():
         if system not in settings.systems:
@@ -127,8 +128,9 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
         for setting, values in varied.items():
             section, _, key = setting.partition(".")
             default = asdict(settings.base).get(section, {})
+            # A value that a system has anyway is not trained twice.
             sensitivity[setting] = [
-                entry
+                next((same for same in systems if same.settings == entry.settings), entry)
                 for value in values
                 for entry in entries(
                     f"{system} {key}={value:g}",
@@ -138,7 +140,7 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
                     ),
                 )
             ]
-    return Plan(group(settings.systems), group(settings.ablations), sensitivity)
+    return Plan(systems, group(settings.ablations), sensitivity)
 
 
 def _merged(values: dict, changes: dict) -> dict:
