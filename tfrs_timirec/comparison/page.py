@@ -127,7 +127,10 @@ def _metrics(settings: ComparisonSettings, plan: Plan) -> list[Section]:
         for reference in settings.references:
             found = differences(plan.systems, reference)
             found.index = found.pop("name") + ", " + found.pop("metric")
-            tables[f"{reference} above"] = found.map(lambda value: f"{value:.3g}")
+            shown = found.map("{:.3g}".format)
+            # A p of 0 is one that a float cannot hold.
+            shown["p"] = shown["p"].replace("0", "< 1e-300")
+            tables[f"{reference} above"] = shown
         text = (
             "How far a system is above each other one: the mean difference over users, its 95 % "
             "bootstrap interval, and p of a paired t-test."
@@ -196,7 +199,8 @@ def _planted(plan: Plan) -> list[Section]:
         "always the same interest would reach."
     )
     groups = found.drop(columns="seed").groupby("name", sort=False)
-    return [Section("Planted interests", text, {"planted interests": _with_bold(groups)})]
+    table = _with_bold(groups).replace({"most frequent": {r"\*\*": ""}}, regex=True)
+    return [Section("Planted interests", text, {"planted interests": table})]
 
 
 def _first_of_each(entries: list[Entry]) -> list[Entry]:
