@@ -1,10 +1,12 @@
 """Trains what a comparison lacks, each run in a process of its own."""
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
+from queue import SimpleQueue
 
 import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -29,12 +31,15 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
     """
     missing = [entry for entry in entries if not entry.done]
     processes: list[subprocess.Popen] = []
+    shares: SimpleQueue[set[int]] = SimpleQueue()
+    for share in _shares_of_cores(jobs):
+        shares.put(share)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn()) as progress, ThreadPoolExecutor(jobs) as pool:
         task = progress.add_task(
             "trainings", total=len(entries), completed=len(entries) - len(missing)
         )
-        trainings = {pool.submit(_train, entry, processes): entry for entry in missing}
+        trainings = {pool.submit(_train, entry, processes, shares): entry for entry in missing}
         try:
             for training in as_completed(trainings):
                 training.result()
@@ -50,7 +55,15 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
             raise
 
 
-def _train(entry: Entry, processes: list[subprocess.Popen]) -> None:
+def _shares_of_cores(jobs: int) -> list[set[int]]:
+    """What each of the trainings at a time may run on; to share cores would slow all down."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return [set(cores[job::jobs]) or set(cores) for job in range(jobs)]
+
+
+def _train(
+    entry: Entry, processes: list[subprocess.Popen], shares: "SimpleQueue[set[int]]"
+) -> None:
     folder = entry.folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     config = Path(f"{folder}.yaml")
@@ -58,12 +71,17 @@ def _train(entry: Entry, processes: list[subprocess.Popen]) -> None:
     write_whole(config, lambda file: file.write(text.encode()))
     command = [sys.executable, "-m", "tfrs_timirec.train", "--config", str(config)]
     output = Path(f"{folder}.log")
+    share = shares.get()
     with open(output, "a") as log:
         process = subprocess.Popen(
             [*command, "--run", str(folder), "--resume"], stdout=log, stderr=subprocess.STDOUT
         )
         processes.append(process)
+        if share:
+            # Before it imports TensorFlow, which makes a thread for each core that it may use.
+            os.sched_setaffinity(process.pid, share)
         code = process.wait()
+    shares.put(share)
     if code:
         lines = output.read_text().strip().splitlines() or ["no output"]
         raise UserError(f"The training of {folder} failed: {lines[-1]} (all of it: {output})")

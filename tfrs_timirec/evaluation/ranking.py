@@ -1,5 +1,7 @@
 """The rank of each user's target among candidates, for any recommender."""
 
+from functools import reduce
+
 import numpy as np
 import tensorflow as tf
 
@@ -10,9 +12,6 @@ from tfrs_timirec.models.base import SequentialRecommender
 # Users are ranked in blocks of this many, fewer if the catalogue is larger than this allows.
 USERS_A_BLOCK = 512
 SCORES_A_BLOCK = 2**23
-# Scoring the whole catalogue is one matrix product; gathering the candidates' vectors instead
-# moves more bytes until the catalogue is about this many times larger than the candidates.
-CATALOGUE_PER_CANDIDATE = 32
 
 
 class Ranker:
@@ -69,12 +68,18 @@ class Ranker:
         queries = self._model.query_vectors(**inputs)
         items = self._model.item_vectors()
         candidates = tf.concat([targets[:, None], negatives], axis=1)
-        index = tf.maximum(candidates - 1, 0)
-        if items.shape[0] <= CATALOGUE_PER_CANDIDATE * candidates.shape[1]:
-            scores = tf.gather(_scores(queries, items), index, axis=1, batch_dims=1)
-        else:
+
+        def scores_of_user(user):
+            queries, index = user
             vectors = tf.gather(items, index)
-            scores = tf.reduce_max(tf.matmul(queries, vectors, transpose_b=True), axis=1)
+            return reduce(tf.maximum, [tf.linalg.matvec(vectors, q) for q in tf.unstack(queries)])
+
+        # User by user, the candidates' vectors stay in the processor's cache.
+        scores = tf.map_fn(
+            scores_of_user,
+            (queries, tf.maximum(candidates - 1, 0)),
+            fn_output_signature=tf.float32,
+        )
         at_or_above = (scores[:, 1:] >= scores[:, :1]) & (negatives > 0)
         return tf.reduce_sum(tf.cast(at_or_above, tf.int32), axis=1), _any_nan(queries, items)
 
