@@ -1,6 +1,7 @@
 """A comparison of small trainings, by the command, interrupted once."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,10 +13,12 @@ import pandas as pd
 import pytest
 import yaml
 from scipy import stats
+from scipy.spatial.distance import jensenshannon
 
-from tfrs_timirec.comparison.interests import distribution
+from tfrs_timirec.comparison.interests import distribution, jensen_shannon
 from tfrs_timirec.comparison.results import differences, read_planted
 from tfrs_timirec.comparison.settings import ComparisonSettings, Entry, make_plan
+from tfrs_timirec.comparison.trainings import shares_of_cores
 from tfrs_timirec.config import Settings
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.evaluation.metrics import metric
@@ -29,7 +32,9 @@ def config(log, tmp_path_factory) -> Path:
     """The YAML of a comparison of three systems, an ablation and one other K."""
     folder = tmp_path_factory.mktemp("comparison")
     titles = folder / "titles.csv"
-    titles.write_text("item_id,title\n" + "".join(f"i{i},<Item {i}>\n" for i in range(60)))
+    titles.write_text(
+        "item_id:token,name:token_seq\n" + "".join(f"i{i},<Item {i}>\n" for i in range(60))
+    )
     values = {
         "references": ["TiMiRec", "ComiRec"],
         "runs": str(folder / "runs"),
@@ -37,6 +42,7 @@ def config(log, tmp_path_factory) -> Path:
         "seeds": 1,
         "paper": "Beauty",
         "titles": str(titles),
+        "titles_column": "name",
         "base": {
             "data": {"source": str(log), "folder": str(log.parent / "data")},
             "model": {"embedding_size": 16, "history_length": 2},
@@ -188,6 +194,24 @@ def test_how_interests_match_an_item():
     np.testing.assert_allclose(found.sum(axis=1), 1)
     assert found[0, 0] > 0.99
     np.testing.assert_allclose(found[1:], 0.5)
+
+
+def test_the_divergence_of_interests():
+    rng = np.random.default_rng(0)
+    p, q = rng.dirichlet(np.ones(4), (2, 200))
+    np.testing.assert_allclose(jensen_shannon(p, q), jensenshannon(p, q, base=2, axis=1) ** 2)
+    close = p * (1 + 1e-16 * rng.normal(size=p.shape))
+    np.testing.assert_allclose(jensen_shannon(p, close), 0, atol=1e-12)
+    assert jensen_shannon(np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])) == 1
+
+
+def test_trainings_at_a_time_share_the_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2, 5}, raising=False)
+    assert shares_of_cores(1) == [{0, 2, 5}]
+    assert shares_of_cores(2) == [{0, 5}, {2}]
+    assert shares_of_cores(4) == [{0}, {2}, {5}, {0, 2, 5}]
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert shares_of_cores(2) == [set(), set()]
 
 
 @pytest.mark.parametrize(

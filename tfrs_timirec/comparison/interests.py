@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.distance import jensenshannon
-from scipy.special import softmax
+from scipy.special import rel_entr, softmax
 
 from tfrs_timirec.comparison.settings import Entry
 from tfrs_timirec.data.instances import evaluation_instances
@@ -94,7 +93,23 @@ def divergences(trained: Trained) -> np.ndarray:
     target = trained.instances.positives[users] - 1
     of_target = distribution(interests, trained.items[target])
     of_best = distribution(interests, trained.items[best])
-    return jensenshannon(of_target, of_best, base=2, axis=1) ** 2
+    return jensen_shannon(of_target, of_best)
+
+
+def jensen_shannon(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """The Jensen-Shannon divergence of distributions.
+
+    Args:
+        p: float [n, K].
+        q: float [n, K].
+
+    Returns:
+        float [n], in bits, from 0 to 1.
+    """
+    middle = (p + q) / 2
+    nats = (rel_entr(p, middle) + rel_entr(q, middle)).sum(axis=1) / 2
+    # Rounding takes that of equal distributions below 0, where SciPy's square root is not a number.
+    return np.maximum(nats, 0) / np.log(2)
 
 
 def sample(trained: Trained) -> np.ndarray:

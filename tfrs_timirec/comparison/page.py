@@ -246,7 +246,8 @@ def _case(settings: ComparisonSettings, plan: Plan) -> dict | None:
         return None
     found = case(trained, settings.case_user)
     ids = trained.store.item_ids
-    titles = read_metadata(ExportSettings(titles=settings.titles), "title", ids) or [""] * len(ids)
+    file = ExportSettings(titles=settings.titles)
+    titles = read_metadata(file, settings.titles_column, ids) or [""] * len(ids)
 
     def title(item: int) -> str:
         return titles[item - 1] or str(ids[int(item) - 1].as_py())

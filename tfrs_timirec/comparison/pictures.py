@@ -33,7 +33,8 @@ def curves(logs: pd.DataFrame, metric: str) -> str:
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for name, log in logs[logs.seed == logs.seed.min()].groupby("name", sort=False):
         epochs = np.arange(1, len(log) + 1)
-        (line,) = axes.plot(epochs, log.metric, label=name)
+        # ComiRec is TiMiRec's first phase: the longer line must not hide the shorter one.
+        (line,) = axes.plot(epochs, log.metric, label=name, zorder=2 + 1 / len(log))
         for begin in np.flatnonzero(np.diff(log.phase)):
             axes.plot(epochs[begin], log.metric.iloc[begin], "|", color=line.get_color(), ms=14)
     axes.set(xlabel="epoch (a stroke: the next phase)", ylabel=f"validation {metric}")

@@ -24,7 +24,8 @@ class ComparisonSettings:
         sensitivity: Name of a system → setting, as `model.num_interests` → its values.
         seeds: How many: 0, 1 and so on.
         paper: The data set whose figures in the paper are put beside.
-        titles: A file of the items' titles for the case study.
+        titles: A file of the items' titles for the case study, with a column `item_id`.
+        titles_column: Its column of the title.
         case_user: The user of the case study; null takes one whom the predictor helps.
         runs: The folder of the run folders.
         out: The folder of the report.
@@ -39,6 +40,7 @@ class ComparisonSettings:
     seeds: PositiveInt = 3
     paper: Literal["Beauty", "MovieLens-1M"] | None = None
     titles: str | None = None
+    titles_column: str = "title"
     case_user: str | None = None
     runs: str = "runs/compared"
     out: str = "report"

@@ -32,7 +32,7 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
     missing = [entry for entry in entries if not entry.done]
     processes: list[subprocess.Popen] = []
     shares: SimpleQueue[set[int]] = SimpleQueue()
-    for share in _shares_of_cores(jobs):
+    for share in shares_of_cores(jobs):
         shares.put(share)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn()) as progress, ThreadPoolExecutor(jobs) as pool:
@@ -55,8 +55,15 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
             raise
 
 
-def _shares_of_cores(jobs: int) -> list[set[int]]:
-    """What each of the trainings at a time may run on; to share cores would slow all down."""
+def shares_of_cores(jobs: int) -> list[set[int]]:
+    """The cores of each of the trainings at a time; to share them would slow all down.
+
+    Args:
+        jobs: Trainings at a time.
+
+    Returns:
+        A set a training, empty where the system cannot tell or bind cores.
+    """
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     return [set(cores[job::jobs]) or set(cores) for job in range(jobs)]
 
