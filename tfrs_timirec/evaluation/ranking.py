@@ -68,18 +68,7 @@ class Ranker:
         queries = self._model.query_vectors(**inputs)
         items = self._model.item_vectors()
         candidates = tf.concat([targets[:, None], negatives], axis=1)
-
-        def scores_of_user(user):
-            queries, index = user
-            vectors = tf.gather(items, index)
-            return reduce(tf.maximum, [tf.linalg.matvec(vectors, q) for q in tf.unstack(queries)])
-
-        # User by user, the candidates' vectors stay in the processor's cache.
-        scores = tf.map_fn(
-            scores_of_user,
-            (queries, tf.maximum(candidates - 1, 0)),
-            fn_output_signature=tf.float32,
-        )
+        scores = scores_of_candidates(queries, items, tf.maximum(candidates - 1, 0))
         at_or_above = (scores[:, 1:] >= scores[:, :1]) & (negatives > 0)
         return tf.reduce_sum(tf.cast(at_or_above, tf.int32), axis=1), _any_nan(queries, items)
 
@@ -95,6 +84,27 @@ class Ranker:
             tf.gather_nd(at_or_above, excluded), rows, tf.shape(targets)[0]
         )
         return tf.reduce_sum(at_or_above, axis=1) - among_excluded, _any_nan(queries, items)
+
+
+def scores_of_candidates(queries: tf.Tensor, items: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """Each user's scores of candidates of its own.
+
+    Args:
+        queries: float32 [users, M, D].
+        items: float32 [items, D].
+        index: int32 [users, n], rows of `items`.
+
+    Returns:
+        float32 [users, n].
+    """
+
+    def of_user(user):
+        user_queries, user_index = user
+        vectors = tf.gather(items, user_index)
+        return reduce(tf.maximum, [tf.linalg.matvec(vectors, q) for q in tf.unstack(user_queries)])
+
+    # User by user, the candidates' vectors stay in the processor's cache.
+    return tf.map_fn(of_user, (queries, index), fn_output_signature=tf.float32)
 
 
 def _scores(queries, items):
