@@ -127,7 +127,7 @@ def _metrics(settings: ComparisonSettings, plan: Plan) -> list[Section]:
         for reference in settings.references:
             found = differences(plan.systems, reference)
             found.index = found.pop("name") + ", " + found.pop("metric")
-            shown = found.map("{:.3g}".format)
+            shown = found.round({"low": 6, "high": 6}).map("{:.3g}".format)
             # A p of 0 is one that a float cannot hold.
             shown["p"] = shown["p"].replace("0", "< 1e-300")
             tables[f"{reference} above"] = shown
