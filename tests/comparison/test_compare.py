@@ -235,9 +235,10 @@ def test_the_plan_of_each_shipped_configuration():
     for path in sorted((ROOT / "configs").glob("compare_*.yaml")):
         values = yaml.safe_load(path.read_text())
         values.pop("base")
+        seeds = values.get("seeds", 3)
         plan = make_plan(ComparisonSettings(**values), str(path))
-        assert len(plan.systems) == 3 * len(values["systems"])
-        assert len(plan.ablations) == 3 * len(values.get("ablations", {}))
+        assert len(plan.systems) == seeds * len(values["systems"])
+        assert len(plan.ablations) == seeds * len(values.get("ablations", {}))
         if path.stem in ("compare_beauty", "compare_ml-100k", "compare_ml-1m"):
             assert {entry.settings.model.system for entry in plan.systems} == set(SYSTEMS)
             assert len(plan.ablations) == 9
