@@ -510,7 +510,7 @@ def test_sigterm_drains(serve, exports):
     heavy = request("score", history=[[b"i1"]] * 400, candidates=[[b"i2"] * 400] * 400)
     with server.stub() as stub:
         calls = [stub.Predict.future(heavy, timeout=60) for _ in range(8)]
-        time.sleep(0.3)
+        time.sleep(1)
         server.process.send_signal(signal.SIGTERM)
         assert {call.code() for call in calls} == {CODE.OK}
     assert server.process.wait(timeout=20) == 0
