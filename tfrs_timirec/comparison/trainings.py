@@ -79,16 +79,19 @@ def _train(
     command = [sys.executable, "-m", "tfrs_timirec.train", "--config", str(config)]
     output = Path(f"{folder}.log")
     share = shares.get()
-    with open(output, "a") as log:
-        process = subprocess.Popen(
-            [*command, "--run", str(folder), "--resume"], stdout=log, stderr=subprocess.STDOUT
-        )
+    try:
+        with open(output, "a") as log:
+            process = subprocess.Popen(
+                [*command, "--run", str(folder), "--resume"], stdout=log, stderr=subprocess.STDOUT
+            )
         processes.append(process)
         if share:
             # Before it imports TensorFlow, which makes a thread for each core that it may use.
             os.sched_setaffinity(process.pid, share)
         code = process.wait()
-    shares.put(share)
+    finally:
+        # Else a training that cannot begin would leave the next one waiting for its cores.
+        shares.put(share)
     if code:
         lines = output.read_text().strip().splitlines() or ["no output"]
         raise UserError(f"The training of {folder} failed: {lines[-1]} (all of it: {output})")
