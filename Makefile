@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 BIN = .venv/bin
 
-.PHONY: train test lint clean
+.PHONY: train test narrow faults lint clean
 
 # Trains on the embedded data set, evaluates and exports; goes on where an interrupted run stopped.
 train: .venv/installed
@@ -9,6 +9,15 @@ train: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest
+
+# The mathematics once more without the processor's widest vector units, whose sums come in another order.
+narrow: .venv/installed
+	XLA_FLAGS=--xla_cpu_max_isa=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest \
+		tests/evaluation tests/models tests/test_retrieval.py
+
+# Kills, full disks, damaged files and odd settings: each step of each command.
+faults: .venv/installed
+	$(BIN)/python -m pytest tests/faults -m "faults or not faults"
 
 lint: .venv/installed
 	$(BIN)/ruff check .

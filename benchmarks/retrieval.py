@@ -2,7 +2,7 @@
 
 python -m benchmarks.retrieval RUN [--sizes 1000000 10000000] [--picture docs/retrieval.svg]
 
-The first catalogue is that of the run, with its trained vectors and test users; the others are
+The first catalogue is that of the run, with its trained vectors and users; the others are
 synthetic, in overlapping clusters of a thousand items.
 """
 
@@ -71,13 +71,10 @@ def measure(run: Path, sizes: list[int], picture: Path | None) -> None:
 def of_catalogue(source: Path | int) -> Result:
     import resource
 
-    import tfrs_timirec  # noqa: F401 - chooses the version of Keras, before TensorFlow
-
-    # isort: split
     import tensorflow as tf
 
-    from export.retrieval import ExactSearch, ScannSearch
-    from export.settings import ExportSettings
+    from tfrs_timirec.export.retrieval import ExactSearch, ScannSearch
+    from tfrs_timirec.export.settings import ExportSettings
 
     items, queries = trained(source) if isinstance(source, Path) else clustered(source)
     queries = tf.constant(queries)
@@ -110,7 +107,8 @@ def of_catalogue(source: Path | int) -> Result:
     scann = ScannSearch(items, ExportSettings())
     seconds = time.perf_counter() - begin
     gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    exact = compiled(ExactSearch(items))
+    unbounded = ExportSettings(request_scores=max(BATCHES) * len(items))
+    exact = compiled(ExactSearch(items, unbounded))
     true = answers(exact)
     default = point(compiled(scann))
     efforts, leaves = [], scann.leaves_to_search
@@ -122,19 +120,22 @@ def of_catalogue(source: Path | int) -> Result:
 
 
 def trained(run: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The items' vectors of a run, and query vectors of its test users."""
-    from tfrs_timirec.data.instances import evaluation_instances
-    from tfrs_timirec.training import checkpoint
-    from tfrs_timirec.training.run import Run
-    from tfrs_timirec.training.session import Session
+    """The items' vectors of a run, and query vectors of the newest items of some of its users."""
+    from tfrs_timirec.recommender import Recommender
 
-    session = Session(Run(run).settings())
-    model, length = session.model, session.settings.model.history_length
-    checkpoint.load(Run(run).best(len(model.phases())), model.state)
-    users = np.random.default_rng(0).choice(session.store.num_users, QUERIES, replace=False)
-    instances = evaluation_instances(session.store, "test", length)
-    queries = model.query_vectors(instances.histories(users, length))
-    return model.item_vectors().numpy(), queries.numpy()
+    recommender = Recommender.load(run)
+    sequences, length = recommender.sequences, recommender.settings.model.history_length
+    users = np.random.default_rng(0).choice(sequences.num_users, QUERIES, replace=False)
+    end = sequences.offsets[users + 1]
+    lengths = np.minimum(end - sequences.offsets[users], length)
+    inside = np.arange(length) < lengths[:, None]
+    places = np.where(inside, (end - lengths)[:, None] + np.arange(length), 0)
+    inputs = {"history": np.where(inside, sequences.items[places], 0)}
+    if sequences.times is not None:
+        inputs["times"] = np.where(inside, sequences.times[places], 0)
+    tower = recommender.system.user_tower
+    outputs = tower({tensor.name: inputs[tensor.name] for tensor in tower.inputs})
+    return recommender.item_vectors(), outputs["query_vectors"].numpy()
 
 
 def clustered(count: int) -> tuple[np.ndarray, np.ndarray]:

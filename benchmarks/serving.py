@@ -2,15 +2,17 @@
 
 python -m benchmarks.serving MODELS [--model exact]
 
-MODELS is the folder that `python -m export RUN --out MODELS` wrote. Each request is one user with a
-history of 1 to 20 items. The clients are concurrent connections of one process beside the server,
-on the same machine.
+MODELS is the folder that `python -m tfrs_timirec.export RUN --out MODELS` wrote. Each request is
+one user with a history of 1 to 20 items. The clients are concurrent connections of one process
+beside the server, on the same machine. The second table is of one client whose requests name random
+items to choose among.
 """
 
 import asyncio
 import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,13 +22,14 @@ from jsonargparse import auto_cli
 from tfrs_timirec.errors import run_command
 
 CLIENTS = (1, 8, 64)
+AMONG = (10, 1_000, 10_000)
 SECONDS = 10.0
 WARM_UP = 2.0
 QUESTIONS = 500
 
 
 def main(models: Path, model: str = "exact") -> None:
-    """Measures and prints a Markdown table.
+    """Measures and prints two Markdown tables.
 
     Args:
         models: The folder of the models.
@@ -36,57 +39,90 @@ def main(models: Path, model: str = "exact") -> None:
 
 
 def measure(models: Path, model: str) -> None:
-    version = max((models / model).iterdir(), key=lambda path: int(path.name))
-    print("| | p50, ms | p99, ms | requests/s |\n|---|---|---|---|")
-    messages, direct = of_the_savedmodel(version, model)
-    print(row("SavedModel in a loop", direct), flush=True)
+    from tfrs_timirec.export.server.versions import Version
+
+    folder = max((models / model).iterdir(), key=lambda path: int(path.name))
+    version = Version(model, int(folder.name), folder)
+    rng = np.random.default_rng(0)
+    items = catalogue(version)
+    questions = [{"history": rng.choice(items, (1, rng.integers(1, 21)))} for _ in range(QUESTIONS)]
     server = subprocess.Popen(
-        [sys.executable, "-m", "export.server", str(models), "--port=0"],
+        [sys.executable, "-m", "tfrs_timirec.export.server", str(models), "--port=0"],
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
         found = (re.search(r"Serving .* on (\S+)$", line) for line in server.stderr)
         address = next(match[1] for match in found if match)
+        # The log is read on: a full pipe would stop the server.
+        threading.Thread(target=server.stderr.read, daemon=True).start()
+        print("| | p50, ms | p99, ms | requests/s |\n|---|---|---|---|")
+        direct = of_the_savedmodel(version, "serving_default", questions)
+        print(row("SavedModel in a loop", direct), flush=True)
         for clients in CLIENTS:
-            seconds = asyncio.run(of_the_server(address, messages, clients))
-            print(row(f"server, {clients} client{'s' * (clients > 1)}", seconds), flush=True)
+            spans = asyncio.run(of_the_server(address, messages(version, "", questions), clients))
+            print(row(f"server, {clients} client{'s' * (clients > 1)}", spans), flush=True)
+        print("\n| chosen among | p50, ms | p99, ms | requests/s |\n|---|---|---|---|")
+        for count in (None, *(count for count in AMONG if count <= len(items))):
+            name = "all items"
+            if count:
+                name = f"{count:,} items"
+                for question in questions:
+                    question["among"] = rng.choice(items, (1, count), replace=False)
+            direct = of_the_savedmodel(version, "recommend", questions)
+            print(row(f"{name}, SavedModel in a loop", direct), flush=True)
+            asked = messages(version, "recommend", questions)
+            print(row(f"{name}, server", asyncio.run(of_the_server(address, asked, 1))), flush=True)
     finally:
         server.terminate()
         server.wait()
 
 
-def of_the_savedmodel(version: Path, model: str) -> tuple[list[bytes], np.ndarray]:
-    """The questions as messages, and the seconds that the model alone takes for each."""
+def catalogue(version) -> np.ndarray:
+    """All ids: what a user without a history gets who asks for as much as the model allows."""
+    import tensorflow as tf
+
+    inputs = defaults(version, "recommend")
+    inputs["history"] = inputs["exclude"]
+    try:
+        version.run("recommend", inputs | {"k": np.zeros(1, np.int32)})
+    except tf.errors.InvalidArgumentError as error:
+        size = int(re.search(r"from 1 to (\d+)", error.message)[1])
+    return version.run("recommend", inputs | {"k": np.array([size], np.int32)})["item_ids"][0]
+
+
+def defaults(version, signature: str) -> dict[str, np.ndarray]:
+    """What a signature's inputs are that a request leaves out."""
+    import tensorflow as tf
+
+    found = version.signatures[signature].defaults
+    return {name: tf.make_ndarray(proto) for name, proto in found.items()}
+
+
+def messages(version, signature: str, questions: list[dict[str, np.ndarray]]) -> list[bytes]:
+    """The questions as requests."""
     import tensorflow as tf
     from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
-    from export.server.versions import Version
-
-    loaded = Version(model, int(version.name), version)
-    rng = np.random.default_rng(0)
-    catalogue = loaded.run("recommend", everything(loaded))["item_ids"][0]
-    histories = [rng.choice(catalogue, (1, rng.integers(1, 21))) for _ in range(QUESTIONS)]
-    messages = []
-    for history in histories:
+    requests = []
+    for question in questions:
         request = PredictRequest()
-        request.model_spec.name = model
-        request.inputs["history"].CopyFrom(tf.make_tensor_proto(history))
-        messages.append(request.SerializeToString())
-    seconds, end = [], time.perf_counter() + WARM_UP + SECONDS
+        request.model_spec.name = version.name
+        request.model_spec.signature_name = signature
+        for name, array in question.items():
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
+        requests.append(request.SerializeToString())
+    return requests
+
+
+def of_the_savedmodel(version, signature: str, questions: list[dict]) -> np.ndarray:
+    """When each call began and ended, in seconds: [calls, 2]."""
+    questions = [{**defaults(version, signature), **question} for question in questions]
+    spans, end = [], time.perf_counter() + WARM_UP + SECONDS
     while (begin := time.perf_counter()) < end:
-        loaded.run("serving_default", {"history": histories[len(seconds) % QUESTIONS]})
-        seconds.append((begin, time.perf_counter()))
-    return messages, np.array(seconds)
-
-
-def everything(loaded) -> dict[str, np.ndarray]:
-    """Inputs that ask a user without a history for a thousand items."""
-    import tensorflow as tf
-
-    ids = tf.dtypes.as_dtype(loaded.signatures["recommend"].inputs["history"].dtype)
-    none = np.empty((1, 0), ids.as_numpy_dtype)
-    return {"history": none, "k": np.array([1_000], np.int32), "exclude": none}
+        version.run(signature, questions[len(spans) % QUESTIONS])
+        spans.append((begin, time.perf_counter()))
+    return np.array(spans)
 
 
 async def of_the_server(address: str, messages: list[bytes], clients: int) -> np.ndarray:

@@ -37,14 +37,18 @@ FIRST = {
 
 
 def main() -> None:
-    parser = settings_parser(prog="python -m benchmarks.study", description=__doc__)
+    run_command(_main)
+
+
+def _main() -> None:
+    parser = settings_parser(sys.argv[1:], prog="python -m benchmarks.study", description=__doc__)
     parser.add_argument("--runs", type=Path, required=True, help="The folder of the trials.")
     parser.add_argument("--trials", type=PositiveInt, default=20, help="Trials to have in the end.")
     parsed = parser.parse_args()
     runs, trials = parsed.pop("runs"), parsed.pop("trials")
     # A SIGTERM too ends the training under way, instead of leaving it behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    run_command(lambda: search(settings_of(parsed), runs, int(trials)))
+    search(settings_of(parsed), runs, int(trials))
 
 
 def search(settings: Settings, runs: Path, trials: int) -> None:

@@ -4,7 +4,9 @@ python -m benchmarks.training --config configs/beauty_plus.yaml [any flag of the
 """
 
 import itertools
+import sys
 import time
+from dataclasses import fields
 
 import numpy as np
 from rich.console import Console
@@ -17,26 +19,25 @@ STEPS = 500
 
 
 def main() -> None:
-    parser = settings_parser(prog="python -m benchmarks.training", description=__doc__)
-    settings = settings_of(parser.parse_args())
-    # Determinism cannot be switched off again: it comes last.
-    settings.training.deterministic = False
-    run_command(lambda: measure(settings))
+    run_command(_main)
+
+
+def _main() -> None:
+    parser = settings_parser(
+        sys.argv[1:], prog="python -m benchmarks.training", description=__doc__
+    )
+    measure(settings_of(parser.parse_args()))
 
 
 def measure(settings: Settings) -> None:
     """Prints instances a second and seconds a validation, phase by phase."""
     import tensorflow as tf
 
-    from tfrs_timirec.data.instances import (
-        Instances,
-        evaluation_instances,
-        training_batches,
-        training_instances,
-        untouched_items,
-    )
+    from tfrs_timirec import data
+    from tfrs_timirec.data.instances import Instances, training_batches
+    from tfrs_timirec.data.task import Task
     from tfrs_timirec.evaluation import ranking
-    from tfrs_timirec.training.session import Session
+    from tfrs_timirec.models.systems import SYSTEMS
     from tfrs_timirec.training.step import TrainingStep
 
     class Padded(Instances):
@@ -45,13 +46,17 @@ def measure(settings: Settings) -> None:
         def widths(self) -> np.ndarray:
             return np.full(len(self), self.max_length)
 
-    session = Session(settings)
-    bucketed = training_instances(session.store, settings.model.history_length)
-    padded = Padded(
-        bucketed.items, bucketed.users, bucketed.begin, bucketed.target, bucketed.max_length
+    tf.get_logger().setLevel("ERROR")
+    store = data.load(settings.data, settings.seed)
+    system = SYSTEMS[settings.model.system].create(
+        store.num_items,
+        settings.model,
+        settings.training.initial_stddev,
+        settings.seed,
     )
-    targets = evaluation_instances(session.store, "validation", settings.model.history_length)
-    untouched = untouched_items(session.store, "training")
+    task = Task.of(store, settings, "times" in system.tower_inputs)
+    bucketed = task.training
+    padded = Padded(**{field.name: getattr(bucketed, field.name) for field in fields(bucketed)})
 
     def training_speed(instances: Instances, model, compiled: bool = True) -> float:
         """Instances a second, with the drawing of negatives and the making of batches."""
@@ -62,7 +67,7 @@ def measure(settings: Settings) -> None:
         def train(batches: int) -> float:
             began = time.perf_counter()
             rng = np.random.default_rng(0)
-            negatives = untouched.draw(instances.users, rng)
+            negatives = task.untouched.draw(instances.users, rng)
             epoch = training_batches(instances, negatives, settings.training.batch_size, rng)
             count = 0
             for inputs, real in itertools.islice(epoch, batches):
@@ -84,13 +89,13 @@ def measure(settings: Settings) -> None:
         ours = ranking.scores_of_candidates
         ranking.scores_of_candidates = scores_of_candidates
         ranker = ranking.Ranker(model)
-        ranker.ranks(targets, session.negatives)
+        ranker.ranks(task.validation, task.negatives)
         began = time.perf_counter()
-        ranker.ranks(targets, session.negatives)
+        ranker.ranks(task.validation, task.negatives)
         ranking.scores_of_candidates = ours
         return time.perf_counter() - began
 
-    phases = session.model.phases()
+    phases = system.phases()
     columns = {
         "padded to L, no XLA": [training_speed(padded, model, False) for model in phases],
         "padded to L": [training_speed(padded, model) for model in phases],
@@ -102,7 +107,7 @@ def measure(settings: Settings) -> None:
     ]
     _print_table("Training, instances a second", columns, "{:,.0f}")
     _print_table(
-        f"Validation, {len(targets):,} users, seconds",
+        f"Validation, {len(task.validation):,} users, seconds",
         {
             name: [validation_seconds(model, scores) for model in phases]
             for name, scores in (

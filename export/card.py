@@ -1,6 +1,5 @@
 """The model card of an exported version."""
 
-import json
 from collections.abc import Container
 from dataclasses import asdict
 from importlib.metadata import version
@@ -10,16 +9,15 @@ import yaml
 from tensorflow.core.framework.tensor_shape_pb2 import TensorShapeProto
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 
-from export.settings import ExportSettings
-from tfrs_timirec.training.run import Run
-from tfrs_timirec.training.session import Session
+from tfrs_timirec.export.extras import models
+from tfrs_timirec.export.settings import ExportSettings
+from tfrs_timirec.recommender import Recommender
 
-PACKAGES = ("tensorflow", "keras", "tensorflow-recommenders", "scann")
+PACKAGES = ("tensorflow", "keras", "tensorflow-recommenders")
 
 
 def model_card(
-    run: Run,
-    session: Session,
+    recommender: Recommender,
     settings: ExportSettings,
     search: str,
     padding: str | int,
@@ -28,8 +26,7 @@ def model_card(
     """Markdown: metrics, data, settings and the signatures.
 
     Args:
-        run: The run that was exported.
-        session: Its data and model.
+        recommender: Which was exported.
         settings: Of the export.
         search: How the version finds the best items, in words.
         padding: The id that pads.
@@ -38,24 +35,32 @@ def model_card(
     Returns:
         The text of the card.
     """
-    store = session.store
-    metrics = json.loads((run.folder / "metrics.json").read_text())["test"]
+    trained, sequences = recommender.settings, recommender.sequences
+    # The index of ScaNN, where there is one, is as its package reads it.
+    packages = [*PACKAGES, *models()[1:]]
     lines = [
-        f"# {type(session.model).__name__} for {session.settings.data.source}",
+        f"# {recommender.system.title} for {trained.data.source}",
         "",
-        f"Trained in the run `{run.folder.name}` with seed {session.settings.seed} on "
-        f"{len(store.items):,} interactions of {store.num_users:,} users with "
-        f"{store.num_items:,} items (SHA-256 of the sequences: `{store.digest}`). Retrieval: "
-        f"{search}. {', '.join(f'{name} {version(name)}' for name in PACKAGES)}.",
+        f"Trained with seed {trained.seed} on {len(sequences.items):,} interactions of "
+        f"{sequences.num_users:,} users with {sequences.num_items:,} items (SHA-256 of the "
+        f"sequences: `{sequences.digest}`). Retrieval: {search}. "
+        f"{', '.join(f'{name} {version(name)}' for name in packages)}.",
         "",
         "## Test metrics",
         "",
-        "`sampled`: the target among fixed random items that the user never touched; `full`: among "
-        "the whole catalogue. Both are those of the trained model with exact retrieval.",
-        "",
     ]
-    names = list(next(iter(metrics.values()))["full"])
-    lines += [f"| system | protocol | {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
+    metrics = recommender.metrics.get("test", {})
+    if metrics:
+        names = list(next(iter(metrics.values()))["full"])
+        lines += [
+            "`sampled`: the target among fixed random items that the user never touched; `full`: "
+            "among the whole catalogue. Both are those of the trained model with exact retrieval.",
+            "",
+            f"| system | protocol | {' | '.join(names)} |",
+            "|---" * (len(names) + 2) + "|",
+        ]
+    else:
+        lines.append("It was not evaluated.")
     for system, protocols in metrics.items():
         for protocol, values in protocols.items():
             cells = " | ".join(f"{values[name]:.4f}" for name in names)
@@ -65,7 +70,7 @@ def model_card(
         "## Signatures",
         "",
         f"Ids are those of the log; `{padding!r}` pads. Histories are oldest first and of any "
-        f"length: the newest {session.settings.model.history_length} known ids count.",
+        f"length: the newest {trained.model.history_length} known ids count.",
         "",
         "| signature | inputs | outputs |",
         "|---|---|---|",
@@ -75,7 +80,7 @@ def model_card(
         inputs, outputs = _tensors(signature.inputs, optional), _tensors(signature.outputs)
         lines.append(f"| `{name}` | {inputs} | {outputs} |")
     for title, values in (
-        ("Settings of the training", asdict(session.settings)),
+        ("Settings of the training", asdict(trained)),
         ("Settings of the export", {k: v and str(v) for k, v in asdict(settings).items()}),
     ):
         text = yaml.safe_dump(values, sort_keys=False).strip()

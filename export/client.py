@@ -1,6 +1,6 @@
-"""A client of TF-Serving and of `export.server`: recommendations over gRPC, with plain types.
+"""A client of TF-Serving and of `tfrs_timirec.export.server`: plain types over gRPC.
 
-`python -m export.client ITEM ITEM …` asks for the recommendations of one history.
+`python -m tfrs_timirec.export.client ITEM ITEM …` asks for the recommendations of one history.
 """
 
 import json
@@ -16,6 +16,7 @@ from jsonargparse.typing import NonNegativeFloat, PositiveFloat, PositiveInt
 from tfrs_timirec.config import plain
 from tfrs_timirec.errors import UserError, run_command
 
+# Every call only reads: it may be asked again, also where a server that stops has dropped it.
 RETRIES = {
     "methodConfig": [
         {
@@ -25,7 +26,7 @@ RETRIES = {
                 "initialBackoff": "0.1s",
                 "maxBackoff": "2s",
                 "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
             },
         }
     ]
@@ -37,11 +38,36 @@ Times = Sequence[Sequence[int]]
 
 @dataclass(frozen=True)
 class Recommendation:
-    """An item, its score and, where the model has titles, its title."""
+    """An item, its score and, where the model has titles, its title.
+
+    Args:
+        item_id: As in the log.
+        score: Higher is better.
+        title: If the model has titles.
+        interest: Of an explanation: the interest that the item comes from, from 0; None for a user
+            without a known item, who gets the most popular ones.
+    """
 
     item_id: Id
     score: float
     title: str | None = None
+    interest: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """The recommendations of a user, and where they come from.
+
+    Args:
+        items: Best first, each with its interest.
+        interest_weights: float32 [K], what each interest counts.
+        attention: float32 [n, K], the share of each item of the history in each interest; 0 for
+            items that the model does not know, or older than the newest it reads.
+    """
+
+    items: list[Recommendation]
+    interest_weights: np.ndarray
+    attention: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -62,8 +88,8 @@ class TLS:
 class Client:
     """Asks a server for recommendations. Usable as a context manager; safe to share by threads.
 
-    A call is tried again with a growing pause while the server is unavailable or overloaded, until
-    the deadline.
+    A call is tried again with a growing pause while the server is unavailable, overloaded or
+    stopping, until the deadline.
 
     Args:
         address: `host:port`.
@@ -113,6 +139,8 @@ class Client:
         k: int = 10,
         exclude: Sequence[Id] = (),
         times: Times | None = None,
+        among: Sequence[Id] | None = None,
+        interest_weights: Sequence[float] | None = None,
     ) -> list[list[Recommendation]]:
         """The best items of each user.
 
@@ -121,41 +149,65 @@ class Client:
             k: Items a user.
             exclude: Items that no user shall get.
             times: When each item of the histories was interacted with, for a model that asks.
+            among: The only items that users may get; None for the whole catalogue.
+            interest_weights: What the weight of each of the K interests is multiplied by; None
+                leaves them as they are.
 
         Returns:
             The recommendations of each user, best first; fewer than k if no more items are left.
+
+        Raises:
+            ValueError: If `among` is empty.
         """
-        inputs = {
-            **self._user(histories, times),
-            "exclude": self._ids([exclude] * len(histories)),
-            # TF-Serving joins requests only if each input has a row for each user.
-            "k": np.full(len(histories), k, np.int32),
-        }
+        inputs = self._question(histories, k, exclude, times, among, interest_weights)
         return _recommendations(self._predict("recommend", inputs))
+
+    def explain(
+        self,
+        histories: Sequence[Sequence[Id]],
+        k: int = 10,
+        exclude: Sequence[Id] = (),
+        times: Times | None = None,
+        among: Sequence[Id] | None = None,
+        interest_weights: Sequence[float] | None = None,
+    ) -> list[Explanation]:
+        """What `recommend` answers, explained: its arguments, and one explanation a user."""
+        inputs = self._question(histories, k, exclude, times, among, interest_weights)
+        outputs = self._predict("explain", inputs)
+        return [
+            # Without the padding's row.
+            Explanation(items, weights, attention[1 : 1 + len(history)])
+            for items, weights, attention, history in zip(
+                _recommendations(outputs),
+                outputs["interest_weights"],
+                outputs["attention"],
+                histories,
+                strict=True,
+            )
+        ]
 
     def diverse(
         self,
         histories: Sequence[Sequence[Id]],
         diversity: float,
         k: int = 10,
+        exclude: Sequence[Id] = (),
         times: Times | None = None,
+        among: Sequence[Id] | None = None,
+        interest_weights: Sequence[float] | None = None,
     ) -> list[list[Recommendation]]:
         """Items with high scores and of many categories, of a model exported with categories.
 
         Args:
             histories: Item ids of each user, oldest first.
             diversity: What an item gains for each chosen one of another category, in scores.
-            k: Items a user.
-            times: As in `recommend`.
+            k, exclude, times, among, interest_weights: As in `recommend`.
 
         Returns:
             The recommendations of each user in the order they were chosen.
         """
-        inputs = {
-            **self._user(histories, times),
-            "k": np.full(len(histories), k, np.int32),
-            "diversity": np.full(len(histories), diversity, np.float32),
-        }
+        inputs = self._question(histories, k, exclude, times, among, interest_weights)
+        inputs["diversity"] = np.full(len(histories), diversity, np.float32)
         return _recommendations(self._predict("diverse", inputs))
 
     def user_vectors(
@@ -200,8 +252,8 @@ class Client:
         }
 
     @cached_property
-    def _integer_ids(self) -> bool:
-        from tensorflow.core.framework.types_pb2 import DT_INT64
+    def _inputs(self):
+        """The TensorInfo of each input of `recommend`."""
         from tensorflow_serving.apis.get_model_metadata_pb2 import (
             GetModelMetadataRequest,
             SignatureDefMap,
@@ -212,7 +264,7 @@ class Client:
         response = self._prediction.GetModelMetadata(request, timeout=self._timeout)
         signatures = SignatureDefMap()
         response.metadata["signature_def"].Unpack(signatures)
-        return signatures.signature_def["recommend"].inputs["history"].dtype == DT_INT64
+        return signatures.signature_def["recommend"].inputs
 
     def _user(self, histories, times) -> dict[str, np.ndarray]:
         inputs = {"history": self._ids(histories)}
@@ -220,9 +272,28 @@ class Client:
             inputs["times"] = _padded(times, np.int64, 0)
         return inputs
 
+    def _question(
+        self, histories, k, exclude, times, among, interest_weights
+    ) -> dict[str, np.ndarray]:
+        """Inputs with a row for each user: only then does TF-Serving join requests."""
+        users = len(histories)
+        if among is not None and not len(among):
+            raise ValueError("There is no item to choose among: give None for all items.")
+        if interest_weights is None:
+            interest_weights = [1] * self._inputs["interest_weights"].tensor_shape.dim[1].size
+        return {
+            **self._user(histories, times),
+            "k": np.full(users, k, np.int32),
+            "exclude": self._ids([exclude] * users),
+            "among": self._ids([among or ()] * users),
+            "interest_weights": np.tile(np.float32(interest_weights), (users, 1)),
+        }
+
     def _ids(self, rows: Sequence[Sequence[Id]]) -> np.ndarray:
         """The rows as the model's type of id."""
-        if self._integer_ids:
+        from tensorflow.core.framework.types_pb2 import DT_INT64
+
+        if self._inputs["history"].dtype == DT_INT64:
             # No log has the smallest integer as an id.
             return _padded(rows, np.int64, np.iinfo(np.int64).min)
         return _padded([[str(item).encode() for item in row] for row in rows], object, b"")
@@ -241,14 +312,25 @@ class Client:
 
 
 def _recommendations(outputs: dict[str, np.ndarray]) -> list[list[Recommendation]]:
-    titles = outputs.get("item_titles", np.full(outputs["scores"].shape, None))
+    nothing = np.full(outputs["scores"].shape, None)
+    columns = [
+        outputs["item_ids"],
+        outputs["scores"],
+        outputs.get("item_titles", nothing),
+        outputs.get("item_interests", nothing),
+    ]
     return [
         [
-            Recommendation(_plain(item), float(score), _plain(title))
-            for item, score, title in zip(*user, strict=True)
+            Recommendation(
+                _plain(item),
+                float(score),
+                _plain(title),
+                None if interest is None or interest < 0 else int(interest),
+            )
+            for item, score, title, interest in zip(*user, strict=True)
             if score > -np.inf
         ]
-        for user in zip(outputs["item_ids"], outputs["scores"], titles, strict=True)
+        for user in zip(*columns, strict=True)
     ]
 
 
@@ -280,7 +362,7 @@ def _read(path: Path) -> bytes:
 def main() -> None:
     """Reads the command line, asks and prints a table."""
     parser = ArgumentParser(
-        prog="python -m export.client",
+        prog="python -m tfrs_timirec.export.client",
         description="Asks a server for the recommendations of a history.",
     )
     parser.add_argument("history", nargs="*", help="Item ids, oldest first.")
@@ -288,19 +370,31 @@ def main() -> None:
     parser.add_argument("--model", default="exact", help="The model's name.")
     parser.add_argument("--k", type=PositiveInt, default=10, help="How many items.")
     parser.add_argument("--exclude", nargs="+", default=[], help="Items that shall not come.")
+    parser.add_argument("--among", nargs="+", help="The only items that may come.")
     parser.add_argument(
         "--diversity", type=NonNegativeFloat, help="What another category is worth, in scores."
+    )
+    parser.add_argument(
+        "--explain", action="store_true", help="Tells which interest each item comes from."
     )
     parser.add_argument("--timeout", type=PositiveFloat, default=5.0, help="Seconds.")
     parser.add_argument("--tls", type=TLS | None, help="Certificates, where the server has TLS.")
     parsed = plain(parser.parse_args().as_dict())
-    question = [parsed.pop(name) for name in ("history", "k", "exclude", "diversity")]
+    question = [
+        parsed.pop(name) for name in ("history", "k", "exclude", "among", "diversity", "explain")
+    ]
     tls = parsed.pop("tls")
     run_command(lambda: ask(*question, **parsed, tls=TLS(**tls) if tls else None))
 
 
 def ask(
-    history: list[str], k: int, exclude: list[str], diversity: float | None, **connection
+    history: list[str],
+    k: int,
+    exclude: list[str],
+    among: list[str] | None,
+    diversity: float | None,
+    explain: bool,
+    **connection,
 ) -> None:
     """Prints the recommendations of a history.
 
@@ -308,35 +402,64 @@ def ask(
         history: Item ids, oldest first.
         k: How many items.
         exclude: Items that shall not come.
+        among: The only items that may come; None for all.
         diversity: As in `Client.diverse`; None asks for the best items, diverse or not.
+        explain: Whether to print the interests, too.
         connection: What `Client` takes.
 
     Raises:
         UserError: If the server refuses, or cannot be reached.
     """
-    if exclude and diversity is not None:
-        raise UserError("--exclude and --diversity do not go together: leave one out.")
+    if explain and diversity is not None:
+        raise UserError("--explain and --diversity do not go together: leave one out.")
     import grpc
     from rich.console import Console
-    from rich.table import Table
 
+    tables = []
     with Client(**connection) as client:
         try:
-            if diversity is None:
-                (items,) = client.recommend([history], k, exclude)
+            if explain:
+                (explanation,) = client.explain([history], k, exclude, among=among)
+                items = explanation.items
+                tables.append(_interests_table(history, explanation))
+            elif diversity is None:
+                (items,) = client.recommend([history], k, exclude, among=among)
             else:
-                (items,) = client.diverse([history], diversity, k)
+                (items,) = client.diverse([history], diversity, k, exclude, among=among)
         except grpc.RpcError as error:
             raise UserError(f"{error.code().name}: {error.details()}") from None
         except ValueError:
             raise UserError("The ids of this model are integers: give integers.") from None
-    table = Table("", "item", "score")
-    if items and items[0].title is not None:
-        table.add_column("title")
-    for place, item in enumerate(items, 1):
-        cells = [str(place), str(item.item_id), f"{item.score:.4f}"]
-        table.add_row(*cells, *([item.title] if item.title is not None else []))
-    Console().print(table)
+    Console().print(_items_table(items), *tables)
+
+
+def _items_table(items: list[Recommendation]):
+    from rich.table import Table
+
+    columns = {
+        "": [str(place) for place in range(1, len(items) + 1)],
+        "item": [str(item.item_id) for item in items],
+        "score": [f"{item.score:.4f}" for item in items],
+        "title": [item.title for item in items],
+        "interest": [
+            item.interest if item.interest is None else str(item.interest) for item in items
+        ],
+    }
+    columns = {name: cells for name, cells in columns.items() if None not in cells}
+    table = Table(*columns)
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
+    return table
+
+
+def _interests_table(history: list[str], explanation: Explanation):
+    from rich.table import Table
+
+    table = Table("history", *(f"interest {k}" for k in range(len(explanation.interest_weights))))
+    rows = [*explanation.attention, explanation.interest_weights]
+    for name, shares in zip([*history, "weight"], rows, strict=True):
+        table.add_row(name, *(f"{share:.2f}" for share in shares))
+    return table
 
 
 if __name__ == "__main__":

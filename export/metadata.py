@@ -5,8 +5,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from export.settings import ExportSettings
 from tfrs_timirec.errors import UserError
+from tfrs_timirec.export.settings import ExportSettings
 
 
 def read_metadata(settings: ExportSettings, column: str, item_ids: pa.Array) -> list[str] | None:

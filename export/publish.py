@@ -1,34 +1,42 @@
-"""A trained run as versions of servable models in a folder that a server watches."""
+"""A trained recommender as versions of servable models in a folder that a server watches."""
 
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from export.card import model_card
-from export.metadata import read_metadata
-from export.retrieval import SMALLEST_INDEX, ExactSearch, ScannSearch, Search
-from export.saved import read_signatures
-from export.servable import Servable
-from export.settings import ExportSettings
-from export.vocabulary import Vocabulary
-from export.warmup import write_warmup
 from tfrs_timirec.errors import UserError
-from tfrs_timirec.training import checkpoint
-from tfrs_timirec.training.run import Run
-from tfrs_timirec.training.session import Session
+from tfrs_timirec.export.card import model_card
+from tfrs_timirec.export.catalogue import Catalogue
+from tfrs_timirec.export.extras import check_export, models
+from tfrs_timirec.export.metadata import read_metadata
+from tfrs_timirec.export.retrieval import SMALLEST_INDEX, ExactSearch, ScannSearch, Search
+from tfrs_timirec.export.saved import numbered_versions, read_signatures
+from tfrs_timirec.export.servable import Servable
+from tfrs_timirec.export.settings import ExportSettings
+from tfrs_timirec.export.users import Tower
+from tfrs_timirec.export.vocabulary import Vocabulary
+from tfrs_timirec.export.warmup import write_warmup
+from tfrs_timirec.files import flush, flush_all, locked, told, write_whole
+from tfrs_timirec.recommender import Recommender
 
 MODELS = ("exact", "scann")
+_PUBLISHING = ".publishing.json"
 
 
-def publish(folder: Path, out: Path, settings: ExportSettings) -> tuple[list[Path], list]:
-    """Exports a run as the next version of the models `exact` and `scann`.
+def publish(
+    recommender: Recommender, out: Path, settings: ExportSettings
+) -> tuple[list[Path], list[str | int]]:
+    """Exports a recommender as the next version of the models `exact` and `scann`.
 
-    Each appears as a whole: it is written beside, under a name that servers pass over, and renamed.
+    Each version appears as a whole: it is written beside, under a name that servers pass over, and
+    renamed once all are complete. What a killed export has begun to rename, the next one ends.
+    Without the package scann, `exact` is all.
 
     Args:
-        folder: The run folder.
+        recommender: Which is trained.
         out: The folder of the models.
         settings: What the models answer.
 
@@ -36,76 +44,98 @@ def publish(folder: Path, out: Path, settings: ExportSettings) -> tuple[list[Pat
         The folders of the new versions, and two ids of items to try them with.
 
     Raises:
-        UserError: If the run is not trained to its end, damaged or not of its data, or the
-            settings do not fit the catalogue.
+        UserError: If the settings do not fit the catalogue, a package is missing, the disk is full,
+            or another process exports into the folder.
     """
-    run = Run(folder)
-    run_settings = run.settings()
-    if not (folder / "metrics.json").exists():
+    check_export(out)
+    item_ids = recommender.sequences.item_ids
+    if settings.k > len(item_ids):
         raise UserError(
-            f"The run {folder} is not trained to its end: go on with it by "
-            f"python -m tfrs_timirec.train --resume and its settings."
+            f"k is {settings.k}, but the catalogue has {len(item_ids)} items: lower --k."
         )
-    session = Session(run_settings)
-    run.check_data(session.store.digest)
-    model, store = session.model, session.store
-    if model.phases():
-        checkpoint.load(run.best(len(model.phases())), model.state)
-    if settings.k > store.num_items:
-        raise UserError(
-            f"k is {settings.k}, but the catalogue has {store.num_items} items: lower --k."
-        )
-    titles = read_metadata(settings, settings.titles_column, store.item_ids)
+    titles = read_metadata(settings, settings.titles_column, item_ids)
     categories = None
     if settings.categories_column is not None:
-        categories = read_metadata(settings, settings.categories_column, store.item_ids)
+        categories = read_metadata(settings, settings.categories_column, item_ids)
         if categories is None:
             raise UserError(
                 f"The categories are to be the column {settings.categories_column} of no file: "
                 f"name it with --titles."
             )
-    vocabulary = Vocabulary(store.item_ids)
-    counts = session.popularity().item_vectors()[:, 0]
-    popularity = (counts / tf.reduce_sum(counts)).numpy()
-    number = 1 + max(
-        (int(path.name) for name in MODELS for path in _versions(out / name)), default=0
+    vocabulary = Vocabulary(item_ids)
+    tower = Tower(recommender, vocabulary)
+    length = recommender.settings.model.history_length
+    vectors = recommender.system.user_tower.output["query_vectors"].shape[1]
+    needed = vectors * (settings.k + length + 1), vectors * len(item_ids)
+    most_users = min(
+        settings.request_rows,
+        settings.input_elements // needed[0],
+        settings.request_scores // needed[1],
     )
-    parts = [out / name / f".{number}.part" for name in MODELS]
-    try:
-        for name, part in zip(MODELS, parts, strict=True):
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir(parents=True)
-            search, words = _search(name, model.item_vectors(), settings)
-            servable = Servable(
-                model,
-                run_settings.model.history_length,
-                vocabulary,
-                search,
-                popularity,
-                settings,
-                titles,
-                categories,
-            )
-            options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
-            tf.saved_model.save(servable, str(part), servable.signatures, options)
-            saved = read_signatures(part)
-            write_warmup(part, name, vocabulary, run_settings.model.history_length, saved)
-            card = model_card(run, session, settings, words, vocabulary.padding, saved)
-            (part / "model_card.md").write_text(card)
-        versions = [part.rename(part.with_name(str(number))) for part in parts]
-        return versions, store.item_ids[:2].to_pylist()
-    finally:
-        for part in parts:
-            shutil.rmtree(part, ignore_errors=True)
+    if not most_users:
+        raise UserError(
+            f"A request of one user needs --input_elements {needed[0]} and --request_scores "
+            f"{needed[1]}: give at least so many."
+        )
+    popularity = recommender.counts / recommender.counts.sum()
+    with told(out), locked(out):
+        _repair(out)
+        folders = [out / name for name in MODELS if (out / name).exists()]
+        number = 1 + max((n for folder in folders for n in numbered_versions(folder)), default=0)
+        parts = [out / name / f".{number}.part" for name in models()]
+        try:
+            for part in parts:
+                part.mkdir(parents=True)
+                model = part.parent.name
+                search, words = _search(model, recommender.item_vectors(), settings)
+                catalogue = Catalogue(search, popularity, settings)
+                servable = Servable(tower, vocabulary, catalogue, settings, titles, categories)
+                options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
+                tf.saved_model.save(servable, str(part), servable.signatures, options)
+                saved = read_signatures(part)
+                write_warmup(part, model, vocabulary, length, most_users, saved)
+                card = model_card(recommender, settings, words, vocabulary.padding, saved)
+                (part / "model_card.md").write_text(card)
+                flush_all(part)
+            return _rename(out, parts), item_ids[:2].to_pylist()
+        except tf.errors.OpError as error:
+            raise OSError(error.message) from error
+        finally:
+            if not (out / _PUBLISHING).exists():
+                for part in parts:
+                    shutil.rmtree(part, ignore_errors=True)
 
 
-def _versions(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*") if path.name.isdecimal()]
+def _rename(out: Path, parts: list[Path]) -> list[Path]:
+    """Gives complete versions their names: all, or else the next export gives the others theirs."""
+    names = [str(part.relative_to(out)) for part in parts]
+    write_whole(out / _PUBLISHING, lambda file: file.write(json.dumps(names).encode()))
+    versions = [part.with_name(part.stem.removeprefix(".")) for part in parts]
+    for part, version in zip(parts, versions, strict=True):
+        if part.exists():
+            part.rename(version)
+        flush(version.parent)
+    (out / _PUBLISHING).unlink()
+    return versions
+
+
+def _repair(out: Path) -> None:
+    """Ends or removes what killed exports have begun."""
+    if (out / _PUBLISHING).exists():
+        try:
+            names = json.loads((out / _PUBLISHING).read_text())
+            parts = [out / name for name in names]
+        except (ValueError, TypeError):
+            raise UserError(f"{out / _PUBLISHING} is damaged: delete it.") from None
+        _rename(out, parts)
+    for left in (left for name in MODELS for left in (out / name).glob(".*.part")):
+        shutil.rmtree(left)
 
 
 def _search(name: str, items: np.ndarray, settings: ExportSettings) -> tuple[Search, str]:
     if name == "scann" and len(items) >= SMALLEST_INDEX:
         return ScannSearch(items, settings), "a ScaNN index"
+    exact = ExactSearch(items, settings)
     if name == "scann":
-        return ExactSearch(items), "exact, since the catalogue is too small for a ScaNN index"
-    return ExactSearch(items), "exact"
+        return exact, "exact, since the catalogue is too small for a ScaNN index"
+    return exact, "exact"

@@ -4,10 +4,10 @@ import math
 from typing import Protocol
 
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
-from scann.scann_ops.py import scann_ops
 
-from export.settings import ExportSettings
+from tfrs_timirec.export.bounds import bounded
+from tfrs_timirec.export.settings import ExportSettings
+from tfrs_timirec.tfrs import tfrs
 
 # A tree and its codebooks need some hundred items to be trained on.
 SMALLEST_INDEX = 1_000
@@ -36,8 +36,8 @@ class Search(Protocol):
             count: int32, how many, at most the catalogue's size.
 
         Returns:
-            float32 [batch, n] scores and int32 [batch, n] item indices, n at least `count`; a
-            score of −inf marks a place without an item.
+            float32 [batch, count] scores and int32 [batch, count] item indices; a score of −inf
+            marks a place without an item.
         """
 
 
@@ -46,16 +46,24 @@ class ExactSearch(tf.Module):
 
     Args:
         items: float32 [items, D], index 1 first.
+        settings: How many scores may be computed at a time.
     """
 
-    def __init__(self, items: tf.Tensor):
+    def __init__(self, items: tf.Tensor, settings: ExportSettings):
         super().__init__()
+        self._most_scores = settings.request_scores
         self.items = tf.Variable(items, trainable=False)
         # D first: the product then reads the catalogue in its order in memory.
         self._columns = tf.Variable(tf.transpose(items), trainable=False)
 
     def __call__(self, queries: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         vectors, size = queries.shape[1:]
+        told = (
+            f"At most {self._most_scores} scores may be computed at a time, one for each item and "
+            f"each query vector of a user; they are"
+        )
+        scored = [tf.shape(queries)[0], vectors, self.items.shape[0]]
+        queries = bounded(queries, scored, self._most_scores, told)
         scores = tf.matmul(tf.reshape(queries, [-1, size]), self._columns)
         if vectors > 1:
             scores = tf.reduce_max(tf.reshape(scores, [-1, vectors, self.items.shape[0]]), axis=1)
@@ -78,6 +86,9 @@ class ScannIndex(tfrs.layers.factorized_top_k.ScaNN):
         Returns:
             float32 [queries, k] scores, NaN where too few were found, and int32 [queries, k] rows.
         """
+        # Here, for the exact search needs no such package.
+        from scann.scann_ops.py import scann_ops
+
         searcher = scann_ops.searcher_from_module(self._serialized_searcher)
         found = searcher.search_batched(queries, k, reordering, leaves_to_search)
         return found.distances, found.indices
@@ -125,4 +136,5 @@ class ScannSearch(tf.Module):
         found = tf.gather(self.items, tf.maximum(places, 0))
         # An item may have been found by another vector than the one that matches it best.
         scores = tf.reduce_max(tf.matmul(queries, found, transpose_b=True), axis=1)
-        return tf.where(missing, -math.inf, scores), places + 1
+        scores, best = tf.math.top_k(tf.where(missing, -math.inf, scores), count)
+        return scores, tf.gather(places, best, batch_dims=1) + 1

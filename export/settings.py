@@ -19,6 +19,11 @@ class ExportSettings:
         leaves: Leaves of ScaNN's tree; null chooses by the catalogue's size.
         leaves_to_search: Leaves that a query searches; null chooses by the catalogue's size.
         reordering: Candidates that ScaNN scores exactly for each item asked for; null is 4.
+        request_rows: Users of a request at most.
+        input_elements: Values of an input at most, of all users together; one row that stands for
+            all counts for each. So many items may be asked for at most, of all users together.
+        request_scores: Scores that a request may take at most: users times query vectors times the
+            catalogue where all of it is scored, users times candidates times k of a diverse set.
     """
 
     k: PositiveInt = 10
@@ -30,3 +35,6 @@ class ExportSettings:
     leaves: PositiveInt | None = None
     leaves_to_search: PositiveInt | None = None
     reordering: PositiveInt | None = None
+    request_rows: PositiveInt = 1_024
+    input_elements: PositiveInt = 1_000_000
+    request_scores: PositiveInt = 2**27

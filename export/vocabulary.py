@@ -34,6 +34,17 @@ class Vocabulary(tf.Module):
         """int32 of any shape; 0 for an id that is no item's."""
         return tf.cast(self._table.lookup(ids), tf.int32)
 
+    def restricts(self, ids: tf.Tensor) -> tf.Tensor:
+        """bool [rows, 1]: which rows [rows, m] hold more than padding, be it an item's id or not.
+
+        Beside the vocabulary's own padding this is what servers and clients fill rows up with: no
+        log has the smallest integer as an id.
+        """
+        filled = ids != self.padding
+        if self.dtype == tf.int64:
+            filled &= ids != tf.int64.min
+        return tf.reduce_any(filled, axis=1, keepdims=True)
+
     def ids(self, indices: tf.Tensor) -> tf.Tensor:
         """The ids of indices of any shape; the padding for 0."""
         return tf.gather(self._ids, indices)

@@ -1,9 +1,12 @@
 """Fixtures that several test files share."""
 
 import os
+import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -76,3 +79,74 @@ def start():
     for process in processes:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="session")
+def eagerly():
+    """A context in which nothing is compiled, which takes longer than to train a tiny model."""
+    import tensorflow as tf
+
+    from tfrs_timirec.evaluation import ranking
+
+    @contextmanager
+    def eagerly():
+        with pytest.MonkeyPatch.context() as patch:
+            # Blocks are filled up to this size.
+            patch.setattr(ranking, "USERS_A_BLOCK", 32)
+            tf.config.run_functions_eagerly(True)
+            try:
+                yield
+            finally:
+                tf.config.run_functions_eagerly(False)
+
+    return eagerly
+
+
+class Systems(NamedTuple):
+    """A run of each system.
+
+    Args:
+        folder: Where the runs are, each under the name of its system, and `log.csv`.
+        recommenders: The trained ones, by system.
+        commands: The flags of the trainings, by system.
+    """
+
+    folder: Path
+    recommenders: dict
+    commands: dict[str, list[str]]
+
+
+@pytest.fixture(scope="session")
+def systems(log, tmp_path_factory):
+    """A run of each system, trained by the command on a log of its own."""
+    from tfrs_timirec import Recommender, train
+    from tfrs_timirec.models.systems import SYSTEMS
+
+    folder = tmp_path_factory.mktemp("systems")
+    shutil.copy(log, folder / "log.csv")
+    recommenders, commands = {}, {}
+    fit = Recommender.fit
+    for system in SYSTEMS:
+        with pytest.MonkeyPatch.context() as patch:
+
+            def kept(self, *args, system=system, **kwargs):
+                recommenders[system] = fit(self, *args, **kwargs)
+                return recommenders[system]
+
+            commands[system] = [
+                f"--run={folder / system}",
+                f"--model.system={system}",
+                f"--data.source={folder / 'log.csv'}",
+                f"--data.folder={folder / 'data'}",
+                "--model.embedding_size=16",
+                "--model.history_length=2",
+                "--training.initial_stddev=0.1",
+                "--training.learning_rate=0.01",
+                "--training.batch_size=64",
+                "--training.max_epochs=3",
+                "--evaluation.negatives=30",
+            ]
+            patch.setattr(sys, "argv", ["command", *commands[system]])
+            patch.setattr(Recommender, "fit", kept)
+            train.main()
+    return Systems(folder, recommenders, commands)

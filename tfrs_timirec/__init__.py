@@ -1,13 +1,24 @@
 """Multi-interest sequential recommendation on TensorFlow Recommenders.
 
-Importing this package imports neither TensorFlow nor Keras. It only asks
-TensorFlow for the Keras 2 API that tensorflow-recommenders is written against,
-which must be decided before TensorFlow is imported.
+    import tfrs_timirec as tr
+
+    model = tr.Recommender(system="timirec", num_interests=4)
+    model.fit(log, user="customer", item="sku", time="bought_at")
+    model.recommend(users=["c-17", "c-99"], k=10)
+
+Importing this package imports neither TensorFlow nor Keras: `Recommender` does, when it is first
+used.
 """
 
-import os
+from tfrs_timirec.errors import UserError
 
 __version__ = "0.1.0"
+__all__ = ["Recommender", "UserError"]
 
-if os.environ.get("TF_USE_LEGACY_KERAS", "").lower() not in ("1", "true"):
-    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+
+def __getattr__(name: str):
+    if name == "Recommender":
+        from tfrs_timirec.recommender import Recommender
+
+        return Recommender
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,52 +1,69 @@
 """`python -m tfrs_timirec.compare`: trains systems and compares them in a report."""
 
-import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jsonargparse import ArgumentParser
+from tfrs_timirec.errors import Stopped, run_command
 
-from tfrs_timirec.comparison.settings import ComparisonSettings, make_plan
-from tfrs_timirec.config import plain, settings_from
-from tfrs_timirec.errors import run_command
+if TYPE_CHECKING:
+    from tfrs_timirec.comparison.settings import ComparisonSettings
 
 
 def main() -> None:
     """Reads the command line and compares."""
+    run_command(_main)
+
+
+def _main() -> None:
+    from jsonargparse import ArgumentParser
+
+    from tfrs_timirec.comparison.settings import ComparisonSettings
+    from tfrs_timirec.config import (
+        DEFAULT_SYSTEM,
+        ConfigFile,
+        add_settings,
+        check_configs,
+        plain,
+        settings_from,
+    )
+
+    check_configs(sys.argv[1:])
     parser = ArgumentParser(
         prog="python -m tfrs_timirec.compare",
         description="Trains what is missing of a comparison, and writes its report.",
     )
-    parser.add_argument("--config", action="config", help="A YAML file of settings.")
-    parser.add_class_arguments(ComparisonSettings, as_group=False)
+    parser.add_argument("--config", action=ConfigFile, help="A YAML file of settings.")
+    parser.add_class_arguments(ComparisonSettings, as_group=False, skip={"base"})
+    add_settings(parser, DEFAULT_SYSTEM, "base.")
     parsed = parser.parse_args()
     source = str(parsed.pop("config")[-1]) if parsed.config else "the command line"
     values = plain(parsed.as_dict())
-    base = settings_from(values.pop("base"), Path(source))
-    run_command(lambda: compare(ComparisonSettings(base=base, **values), source))
+    base = settings_from(values.pop("base"), source)
+    compare(ComparisonSettings(base=base, **values), source)
 
 
-def compare(settings: ComparisonSettings, source: str) -> None:
+def compare(settings: "ComparisonSettings", source: str) -> None:
     """Trains what is missing and writes the report.
 
     Args:
         settings: Of the comparison.
         source: Where they come from, for the errors.
     """
+    from tfrs_timirec.comparison.settings import make_plan
     from tfrs_timirec.comparison.trainings import train_missing
+    from tfrs_timirec.files import locked
 
     plan = make_plan(settings, source)
-    # A SIGTERM too lets the trainings save themselves, instead of leaving them behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        train_missing(plan.entries, settings.jobs)
-    except KeyboardInterrupt:
-        print("Saved. Go on with the same command.", file=sys.stderr)
-        sys.exit(130)
-    # TensorFlow takes seconds to import: not before there is work for it.
-    from tfrs_timirec.comparison.page import write_report
+        with locked(Path(settings.out)):
+            train_missing(plan.entries, settings.jobs)
+            # TensorFlow takes seconds to import: not before there is work for it.
+            from tfrs_timirec.comparison.page import write_report
 
-    write_report(settings, plan)
+            write_report(settings, plan)
+    except Stopped as stopped:
+        raise Stopped(stopped.number, "Saved. Go on with the same command.") from None
     print(f"Wrote {Path(settings.out) / 'report.html'}")
 
 

@@ -1,34 +1,40 @@
 """Typed settings of a run: each field is a YAML key and a command-line flag."""
 
+import argparse
+import difflib
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
-from jsonargparse.typing import (
-    ClosedUnitInterval,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    restricted_number_type,
-    restricted_string_type,
-)
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
+from jsonargparse.typing import restricted_string_type
 
 from tfrs_timirec.errors import UserError
+from tfrs_timirec.models.settings import ModelSettings
+from tfrs_timirec.ranges import Count, Rate, Rating, Scale, ScaleOrNone, Seed, Size
 
-Share = restricted_number_type("Share", float, [(">=", 0), ("<", 1)])
-MetricName = restricted_string_type("MetricName", r"^((HR|NDCG)@[1-9]\d*|MRR)$")
-
-SystemName = Literal[
-    "popularity", "youtube_dnn", "gru4rec", "mind", "comirec", "sasrec", "tisasrec", "timirec"
-]
+MetricName = restricted_string_type(
+    "MetricName", r"^((HR|NDCG|Recall|Precision|MAP)@[1-9]\d{0,5}|MRR)$"
+)
+DEFAULT_SYSTEM = "timirec"
+_OF_OBJECTIVES = {"label_smoothing": ("sampled_softmax", "softmax"), "calibration": ("gbce",)}
+_BEGINS = (
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+)
+_ENDS = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
+# Far more than settings have, far less than the parsers of YAML can take.
+_DEEPEST = 20
 
 
 @dataclass
 class DataSettings:
-    """Where the log is and how it becomes sequences.
+    """Where the log is, how it becomes sequences, and how these are split.
 
     Args:
         source: `synthetic`, `beauty`, `ml-1m`, `ml-100k`, or the path or glob of your own log.
@@ -40,6 +46,12 @@ class DataSettings:
         rating_column: The column of the rating, needed with `min_rating` only.
         min_rating: Interactions rated lower are dropped; null keeps all.
         core: Users and items with fewer interactions are dropped, repeatedly, until none is left.
+        split: `leave_one_out` tests on each user's last item and validates on the one before;
+            `temporal` trains on what came before a point in time, validates on the next stretch
+            and tests on the last; `none` trains on everything.
+        validation_from: Where the temporal split's validation begins: a date, a number in the
+            log's unit of time, or a share of the interactions between 0 and 1.
+        test_from: Where its test begins, likewise.
         folder: Where downloads and prepared sequences are kept.
     """
 
@@ -49,61 +61,12 @@ class DataSettings:
     item_column: str = "item_id"
     time_column: str | None = "timestamp"
     rating_column: str | None = None
-    min_rating: float | None = None
-    core: PositiveInt = 5
+    min_rating: Rating | None = None
+    core: Count = 5
+    split: Literal["leave_one_out", "temporal", "none"] = "leave_one_out"
+    validation_from: float | str = 0.8
+    test_from: float | str = 0.9
     folder: str = "data"
-
-
-@dataclass
-class ModelSettings:
-    """The recommender and its shape (the defaults are those of TiMiRec's authors for Beauty).
-
-    A setting that not all systems have names those that do; for the others it must be left alone.
-
-    Args:
-        system: The recommender.
-        embedding_size: D, the length of item, interest and query vectors.
-        num_interests: K, the interest vectors of a user (comirec, mind, timirec).
-        history_length: L, the newest interactions that the model sees.
-        attention_width: The inner width of the self-attention, rows of W1 (comirec, timirec).
-        transformer: Position embeddings and a transformer block first, the "+" variants (comirec,
-            timirec).
-        predictor_layers: Dense layers that turn the GRU's state into the K logits (timirec).
-        predictor_dropout: Share of the predictor's activations dropped in training (timirec).
-        temperature: T of the soft labels and of the distillation (timirec).
-        pretraining: Trains the extractor alone first; false trains everything from scratch, an
-            ablation (timirec).
-        stop_gradient: Keeps the distillation's gradient out of the soft labels; false lets it in,
-            an ablation (timirec).
-        label_power: p of the label-aware attention; null for infinite, which takes the interest
-            that matches the target best (mind).
-        max_interval: The longest time between two items that is told from longer ones, in units of
-            the shortest one in the history (tisasrec).
-        dropout: Share dropped in training of the history's embeddings and of the transformer
-            block's activations (comirec, sasrec, timirec, tisasrec).
-        objective: What is learned; `bpr` tells each target from its own negative, `gbce` and
-            `sampled_softmax` from those of the whole batch, `softmax` from the whole catalogue.
-        label_smoothing: What of the target's probability the softmaxes give to the other items.
-        calibration: t of gBCE, from 0, plain binary cross-entropy, to 1, calibrated.
-    """
-
-    system: SystemName = "timirec"
-    embedding_size: PositiveInt = 64
-    num_interests: PositiveInt = 4
-    history_length: PositiveInt = 20
-    attention_width: PositiveInt = 8
-    transformer: bool = False
-    predictor_layers: PositiveInt = 1
-    predictor_dropout: Share = 0.0
-    temperature: PositiveFloat = 0.1
-    pretraining: bool = True
-    stop_gradient: bool = True
-    label_power: PositiveFloat | None = None
-    max_interval: PositiveInt = 512
-    dropout: Share = 0.0
-    objective: Literal["bpr", "sampled_softmax", "gbce", "softmax"] = "bpr"
-    label_smoothing: Share = 0.0
-    calibration: ClosedUnitInterval = 0.75
 
 
 @dataclass
@@ -122,14 +85,14 @@ class TrainingSettings:
         deterministic: Same machine, same seed, same weights, bit for bit.
     """
 
-    batch_size: PositiveInt = 256
-    learning_rate: PositiveFloat = 1e-3
+    batch_size: Size = 256
+    learning_rate: Rate = 1e-3
     schedule: Literal["constant", "cosine"] = "constant"
-    weight_decay: NonNegativeFloat = 1e-6
-    initial_stddev: PositiveFloat = 0.01
-    max_epochs: PositiveInt = 200
-    patience: PositiveInt = 20
-    decline: PositiveInt = 10
+    weight_decay: ScaleOrNone = 1e-6
+    initial_stddev: Scale = 0.01
+    max_epochs: Count = 200
+    patience: Count = 20
+    decline: Count = 10
     deterministic: bool = True
 
 
@@ -138,17 +101,15 @@ class EvaluationSettings:
     """How a model is judged.
 
     Args:
-        cutoffs: The N of HR@N and NDCG@N.
-        negatives: Items drawn for each user, among those never touched, beside the target.
-        metric: What early stopping watches on the validation split: HR@N, NDCG@N or MRR.
+        cutoffs: The N of HR@N, NDCG@N and the like.
+        negatives: Items drawn for each user, among those never touched, beside the targets.
+        metric: What early stopping watches on the validation split: HR@N, NDCG@N, Recall@N,
+            Precision@N, MAP@N or MRR.
     """
 
-    cutoffs: list[PositiveInt] = field(default_factory=lambda: [5, 10, 20])
-    negatives: PositiveInt = 1000
+    cutoffs: list[Count] = field(default_factory=lambda: [5, 10, 20])
+    negatives: Count = 1000
     metric: MetricName = "HR@5"
-
-
-MetricName = "HR@5"
 
 
 @dataclass
@@ -156,41 +117,104 @@ class Settings:
     """Everything that decides what a run computes.
 
     Args:
-        data: Where the log is and how it becomes sequences.
-        model: The model's shape.
+        data: Where the log is, how it becomes sequences, and how these are split.
+        model: The system and its own settings.
         training: How each of the two phases is trained.
         evaluation: How the model is judged.
         seed: Everything random hangs on it.
     """
 
-    data: DataSettings = field(default_factory=DataSettings)
-    model: ModelSettings = field(default_factory=ModelSettings)
-    training: TrainingSettings = field(default_factory=TrainingSettings)
-    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
-    seed: NonNegativeInt = 0
+    data: DataSettings
+    model: ModelSettings
+    training: TrainingSettings
+    evaluation: EvaluationSettings
+    seed: Seed = 0
 
 
-def settings_parser(**kwargs) -> ArgumentParser:
-    """A parser with a flag for each setting, `--config` and `--print_config`."""
+class ConfigFile(ActionConfigFile):
+    """The flag of a YAML file of settings, which may be empty."""
+
+    @staticmethod
+    def apply_config(parser: ArgumentParser, cfg: Namespace, dest: str, value: str) -> None:
+        empty = Path(value).is_file() and not read_yaml(Path(value))
+        ActionConfigFile.apply_config(parser, cfg, dest, "{}" if empty else value)
+        cfg[dest][-1] = value
+
+
+def add_settings(parser: ArgumentParser, system: str, prefix: str = "") -> None:
+    """Adds a flag for each setting to a parser.
+
+    Args:
+        parser: Where to.
+        system: Whose settings `model` has.
+        prefix: What the names of the flags begin with, such as `base.`.
+    """
+    for name, section in _sections(system).items():
+        parser.add_class_arguments(section, prefix + name)
+    parser.add_argument(
+        f"--{prefix}seed", type=Seed, default=0, help="Everything random hangs on it."
+    )
+
+
+def settings_parser(arguments: Sequence[str], **kwargs) -> ArgumentParser:
+    """A parser with a flag for each setting of the system that the arguments choose.
+
+    It has `--config` and `--print_config` too.
+
+    Args:
+        arguments: Those that will be parsed.
+        kwargs: What `ArgumentParser` takes.
+
+    Raises:
+        UserError: If there is no such system, or it lacks a setting that another one has.
+    """
     parser = ArgumentParser(**kwargs)
-    parser.add_argument("--config", action="config", help="A YAML file of settings.")
-    parser.add_class_arguments(Settings, as_group=False)
+    parser.add_argument("--config", action=ConfigFile, help="A YAML file of settings.")
+    add_settings(parser, _chosen_system(arguments))
     return parser
 
 
 def settings_of(parsed: Namespace) -> Settings:
     """The settings in what a `settings_parser` parsed."""
     values = plain(parsed.as_dict())
-    return Settings(
-        DataSettings(**values["data"]),
-        ModelSettings(**values["model"]),
-        TrainingSettings(**values["training"]),
-        EvaluationSettings(**values["evaluation"]),
-        values["seed"],
+    sections = _sections(values["model"]["system"])
+    settings = Settings(
+        **{name: section(**values[name]) for name, section in sections.items()},
+        seed=values["seed"],
     )
+    _check_effect(settings)
+    return settings
 
 
-def plain(parsed: dict) -> dict:
+def checked(settings: Settings) -> Settings:
+    """Settings that were built in Python, checked as flags are.
+
+    Args:
+        settings: Their sections are dataclasses of any values.
+
+    Raises:
+        UserError: If they are no settings, or a value is not of its type or out of its range.
+    """
+    if not isinstance(settings, Settings):
+        raise UserError(f"The settings are a {type(settings).__name__}: give a Settings.")
+    return settings_from(asdict(settings), "Settings(…)")
+
+
+def _check_effect(settings: Settings) -> None:
+    """Refuses what changes nothing with the chosen objective, and an evaluation without figures."""
+    default = {field.name: field.default for field in fields(ModelSettings)}
+    for name, objectives in _OF_OBJECTIVES.items():
+        value, objective = getattr(settings.model, name), settings.model.objective
+        if value != default[name] and objective not in objectives:
+            raise UserError(
+                f"model.{name} is {value}, which changes nothing with the objective {objective}: "
+                f"leave it out, or set model.objective to {' or '.join(objectives)}."
+            )
+    if not settings.evaluation.cutoffs:
+        raise UserError("evaluation.cutoffs is empty: give one or more, such as [5, 10].")
+
+
+def plain(parsed: Any) -> Any:
     """Parsed values as plain Python numbers and strings.
 
     The parser's own number types would not be written as numbers to YAML, and not every library
@@ -199,17 +223,179 @@ def plain(parsed: dict) -> dict:
     return json.loads(json.dumps(parsed, default=str))
 
 
-def settings_from(values: dict, source: Path) -> Settings:
-    """Typed settings from a file's content.
+def settings_from(values: dict, source: str) -> Settings:
+    """Typed settings from nested values.
 
     Args:
-        values: Nested settings.
-        source: The file, for the error.
+        values: Nested settings; what is left out has its default.
+        source: Where they come from, for the error.
 
     Raises:
         UserError: If a field is unknown or its value is not of its type.
     """
+    for name in _sections(DEFAULT_SYSTEM):
+        if not isinstance(values.get(name, {}), dict):
+            raise UserError(
+                f"{source} cannot be used: {name} is {values[name]!r}; give settings by name, or "
+                f"leave {name} out."
+            )
+    model = values.get("model", {})
+    system = model.get("system", DEFAULT_SYSTEM)
+    _check_system(system, model)
+    parser = ArgumentParser(exit_on_error=False)
+    add_settings(parser, system)
     try:
-        return settings_of(settings_parser(exit_on_error=False).parse_object(values))
-    except (ArgumentError, TypeError, ValueError) as error:
-        raise UserError(f"{source} is damaged: {error}") from None
+        return settings_of(parser.parse_object(values))
+    except (ArgumentError, TypeError, ValueError, KeyError) as error:
+        # The parser tells some mistakes in two sentences.
+        told = " ".join(str(error).split()).replace(". ", "; ")
+        raise UserError(f"{source} cannot be used: {told}.") from None
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings in a YAML file.
+
+    Args:
+        path: Of the file.
+
+    Raises:
+        UserError: If it is missing or damaged.
+    """
+    return settings_from(read_yaml(path), str(path))
+
+
+def read_yaml(path: Path) -> dict:
+    """What a YAML file of settings holds.
+
+    Args:
+        path: Of the file.
+
+    Raises:
+        UserError: If it is missing, or no YAML of named settings.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        _check_depth(text)
+        # Plain, for YAML makes of a date that is not quoted no text.
+        values = plain(yaml.safe_load(text))
+    except FileNotFoundError:
+        raise UserError(f"The file {path} does not exist.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): give another file.") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not in UTF-8: save it in that encoding.") from None
+    except (yaml.YAMLError, ValueError) as error:
+        # The parser tells some mistakes in two sentences.
+        told = " ".join(str(error).split()).replace(". ", "; ").rstrip(".")
+        raise UserError(f"{path} is damaged: {told}.") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is damaged: it holds no settings.")
+    return values
+
+
+def _check_depth(text: str) -> None:
+    """Raises ValueError for what is nested so deeply that a parser would overflow its stack."""
+    depth = 0
+    for token in yaml.scan(text):
+        depth += isinstance(token, _BEGINS) - isinstance(token, _ENDS)
+        if depth > _DEEPEST:
+            raise ValueError(f"it is nested more than {_DEEPEST} deep")
+
+
+def check_configs(arguments: Sequence[str]) -> None:
+    """Reads each file that follows `--config`, which the main parser would tell at length.
+
+    Raises:
+        UserError: If one is missing or damaged.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--config", action="append", default=[], type=Path)
+    for path in parser.parse_known_args(arguments)[0].config:
+        read_yaml(path)
+
+
+def settings_named(system: str, values: dict[str, Any]) -> Settings:
+    """Settings from names without their section: no two sections share one.
+
+    Args:
+        system: The recommender.
+        values: By name, as `num_interests` or `learning_rate`.
+
+    Raises:
+        UserError: If there is no such setting, or its value is not of its type.
+    """
+    _check_system(system, {})
+    homes = {
+        field.name: name for name, section in _sections(system).items() for field in fields(section)
+    }
+    nested: dict[str, Any] = {"model": {"system": system}}
+    for name, value in values.items():
+        if name == "seed":
+            nested["seed"] = value
+            continue
+        if name not in homes:
+            _check_system(system, {name: value})
+            near = difflib.get_close_matches(name, homes, 1)
+            hint = f"; did you mean {near[0]}?" if near else "."
+            raise UserError(f"There is no setting {name}{hint}")
+        nested.setdefault(homes[name], {})[name] = value
+    return settings_from(nested, f"Recommender(system={system!r}, …)")
+
+
+def _sections(system: str) -> dict[str, type]:
+    # Systems import Keras, which takes seconds.
+    from tfrs_timirec.models.systems import SYSTEMS
+
+    return {
+        "data": DataSettings,
+        "model": SYSTEMS[system].settings_type,
+        "training": TrainingSettings,
+        "evaluation": EvaluationSettings,
+    }
+
+
+def _chosen_system(arguments: Sequence[str]) -> str:
+    """The system that flags and their configuration files name; the last one counts."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for name in ("--config", "--model.system"):
+        parser.add_argument(
+            name, dest="named", action="append", default=[], type=lambda v, name=name: (name, v)
+        )
+    try:
+        known, others = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise UserError(f"The {error}.") from None
+    model: dict[str, Any] = {}
+    for name, value in known.named:
+        if name == "--model.system":
+            model["system"] = value
+        elif Path(value).is_file():  # One that cannot be read is the main parser's to tell.
+            section = read_yaml(Path(value)).get("model")
+            model |= section if isinstance(section, dict) else {}
+    for flag, following in zip(others, [*others[1:], ""], strict=False):
+        if flag.startswith("--model."):
+            name, equals, value = flag.removeprefix("--model.").partition("=")
+            model[name] = value if equals else following
+    system = model.get("system", DEFAULT_SYSTEM)
+    _check_system(system, model)
+    return system
+
+
+def _check_system(system: object, model: dict) -> None:
+    """Checks that the system exists and has what is set, as far as other systems have it."""
+    from tfrs_timirec.models.systems import SYSTEMS, systems_with
+
+    if system not in list(SYSTEMS):
+        raise UserError(
+            f"model.system is {system!r}, which is no system: set it to one of "
+            f"{', '.join(SYSTEMS)}."
+        )
+    for name, value in model.items():
+        having = systems_with(name)
+        if having and system not in having:
+            raise UserError(
+                f"model.{name} is {value}, but the system {system} has no such setting: leave it "
+                f"out, or set model.system to one of {', '.join(having)}."
+            )

@@ -1,26 +1,109 @@
-"""The one exception that a user's mistake raises, and how the commands tell it."""
+"""What a user's mistake and a signal raise, and how the commands tell it."""
 
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 
-class UserError(Exception):
+class UserError(ValueError):
     """Bad input or settings, told in one sentence that says what, where and what to do."""
 
 
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM came.
+
+    Args:
+        number: Of the signal.
+        told: What to tell the user.
+    """
+
+    def __init__(self, number: int, told: str = "Interrupted."):
+        super().__init__(told)
+        self.number = number
+
+
 def run_command(command: Callable[[], None]) -> None:
-    """Runs a command; a user's mistake is one line on standard error and exit code 2."""
+    """Runs a command, and tells in one line on standard error why it does not come to its end.
+
+    A user's mistake ends with exit code 2, Ctrl-C with 130 and SIGTERM with 143.
+    """
     # TensorFlow's notes about CPU features are not for the users of a command.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # The products of a training step are too small to be worth sharing among threads.
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+    with _stopping() as stopped:
+        try:
+            _check_arguments()
+            command()
+        except UserError as error:
+            _end(f"error: {error}", 2, stopped)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            _end(f"error: {where}{error.strerror or error}.", 2, stopped)
+        except Stopped as error:
+            _end(str(error), 128 + error.number, [])
+        except Exception:
+            # What a library makes of a signal that comes while it is imported, for instance.
+            if not stopped:
+                raise
+            _end("", 2, stopped)
+        if stopped:
+            _end("", 0, stopped)
+
+
+@contextmanager
+def _stopping() -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM raise `Stopped` and are noted; a second one ends the process at once."""
+    stopped: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        # Signals are the main thread's alone.
+        yield stopped
+        return
+
+    def stop(number, frame):
+        if stopped:
+            os._exit(128 + number)
+        stopped.append(number)
+        if _is_importing(frame):
+            # Libraries pass over exceptions there, and nothing has been begun.
+            print(Stopped(number), file=sys.stderr, flush=True)
+            os._exit(128 + number)
+        raise Stopped(number)
+
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # A shell starts what shall run on in the background deaf to Ctrl-C.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, stop)
     try:
-        command()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or error}.", file=sys.stderr)
-        sys.exit(2)
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
+
+
+def _check_arguments() -> None:
+    for argument in sys.argv:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UserError(
+                f"The argument {argument!a} is not in UTF-8: rename the file, or give another name."
+            ) from None
+
+
+def _end(told: str, code: int, stopped: list[int]) -> None:
+    if stopped:
+        told, code = str(Stopped(stopped[0])), 128 + stopped[0]
+    print(told, file=sys.stderr)
+    sys.exit(code)

@@ -1,9 +1,81 @@
-"""Files that are whole or absent."""
+"""Files and folders that are whole or absent, and written by one process at a time."""
 
+import fcntl
 import os
-from collections.abc import Callable
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from tfrs_timirec.errors import UserError
+
+
+@contextmanager
+def locked(path: Path, wait: bool = False) -> Iterator[None]:
+    """Makes a path this process's alone to write, until the block ends or the process dies.
+
+    The lock is the operating system's, on a file beside the path; the file may outlive a killed
+    process, the lock does not.
+
+    Args:
+        path: Of a file or a folder, which need not be there.
+        wait: Waits for a process that has it, instead of refusing.
+
+    Raises:
+        UserError: If another process has it, or nothing can be written beside it.
+    """
+    path = path.resolve()
+    with told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    lock = _lock(path)
+    while True:
+        with told(path):
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            # Whoever had it before has taken the file away in the end.
+            if os.fstat(descriptor).st_nlink:
+                break
+        except BlockingIOError:
+            os.close(descriptor)
+            raise UserError(
+                f"{path} is in use by another process: wait until that has ended, or name another "
+                "folder."
+            ) from None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+@contextmanager
+def scratch(parent: Path, name: str) -> Iterator[Path]:
+    """An empty folder for as long as the block lasts; removes those that killed processes left.
+
+    Args:
+        parent: Where it is made.
+        name: What its name begins with, by which those that were left are known.
+    """
+    for lock in parent.glob(f".{name}-*.lock"):
+        left = parent / lock.name.removeprefix(".").removesuffix(".lock")
+        # What is in use, or another user's, is left alone.
+        with suppress(UserError, OSError), locked(left):
+            shutil.rmtree(left)
+    folder = parent / f"{name}-{secrets.token_hex(4)}"
+    with locked(folder):
+        with told(folder):
+            folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -14,14 +86,106 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
         write: Writes the content to an open binary file.
 
     Raises:
-        OSError: If the disk is full, for instance; the file that was there is untouched.
+        UserError: If the disk is full, for instance; the file that was there is untouched.
     """
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = _part(path)
+    with told(path):
+        try:
+            with open(temporary, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            flush(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_folder(folder: Path, write: Callable[[Path], object]) -> None:
+    """Writes a folder under a temporary name, flushes it to the disk and renames it.
+
+    A process that is killed between the renames leaves no folder, but the old one beside: the next
+    `restore` or `write_folder` brings it back.
+
+    Args:
+        folder: Where it shall be; what was there stays until the new one is complete.
+        write: Writes the files into an empty folder.
+
+    Raises:
+        UserError: If the disk is full, for instance; what was there is untouched.
+    """
+    with told(folder), locked(folder, wait=True):
+        _clean(folder)
+        written = _part(folder) / "new"
+        try:
+            written.mkdir(parents=True)
+            write(written)
+            flush_all(written)
+            if folder.exists():
+                os.replace(folder, _part(folder) / "old")
+            os.replace(written, folder)
+            flush(folder.parent)
+        finally:
+            _clean(folder)
+
+
+def restore(folder: Path) -> None:
+    """Removes what a killed `write_folder` left, and brings back the old folder if it was moved.
+
+    Args:
+        folder: That was given to `write_folder`; it is to be read or written next.
+    """
+    begun = _part(folder).exists()
+    if begun and not folder.exists():
+        with locked(folder, wait=True):
+            _clean(folder)
+    elif begun or _lock(folder).exists():
+        # It can be read beside what another process is writing, or what nobody may remove here.
+        with suppress(UserError, OSError), locked(folder):
+            _clean(folder)
+
+
+def flush_all(folder: Path) -> None:
+    """Flushes a folder and all that is in it to the disk."""
+    for path in [*folder.rglob("*"), folder]:
+        flush(path)
+
+
+def flush(path: Path) -> None:
+    """Flushes a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        os.fsync(descriptor)
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Tells the system's errors as one of writing the path, which leaves it as it was."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or " ".join(str(error).split()).strip(".")
+        raise UserError(
+            f"{path} cannot be written ({reason}): what was there before is intact; make room or "
+            "name another place, and give the same command again."
+        ) from error
+
+
+def _part(path: Path) -> Path:
+    """What is written instead of the path until it is complete."""
+    return path.with_name(f".{path.name}.part")
+
+
+def _lock(path: Path) -> Path:
+    """What is locked instead of the path."""
+    return path.parent / f".{path.name}.lock"
+
+
+def _clean(folder: Path) -> None:
+    """Removes what is not complete; whoever calls has the lock."""
+    part = _part(folder)
+    if (part / "old").exists() and not folder.exists():
+        os.replace(part / "old", folder)
+    shutil.rmtree(part, ignore_errors=True)

@@ -1,29 +1,71 @@
 """`python -m tfrs_timirec.train`: trains a system from a log and evaluates it."""
 
+import re
+import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tfrs_timirec.config import Settings, settings_of, settings_parser
-from tfrs_timirec.errors import run_command
+from tfrs_timirec.errors import Stopped, run_command
+
+if TYPE_CHECKING:
+    from tfrs_timirec.config import Settings
 
 
 def main() -> None:
     """Reads the command line and trains."""
+    run_command(_main)
+
+
+def _main() -> None:
+    from tfrs_timirec.config import DEFAULT_SYSTEM, read_yaml, settings_of, settings_parser
+
     parser = settings_parser(
+        sys.argv[1:],
         prog="python -m tfrs_timirec.train",
         description="Trains TiMiRec, or another system, from a log and evaluates it.",
     )
-    parser.add_argument("--run", type=Path | None, help="The run folder; runs/CONFIG-SEED without.")
+    parser.add_argument(
+        "--run",
+        type=Path | None,
+        help="The run folder; without, one in runs/ named after the configuration or the data, the "
+        "system and the seed.",
+    )
     parser.add_argument("--resume", action="store_true", help="Goes on with the run folder.")
     parser.add_argument("--export", type=Path | None, help="Exports the run into this folder.")
     parsed = parser.parse_args()
     settings = settings_of(parsed)
-    name = Path(str(parsed.config[-1])) if parsed.config else Path(settings.data.source)
-    folder = parsed.run or Path("runs") / f"{name.stem}-{settings.seed}"
-    run_command(lambda: train(settings, folder, parsed.resume, parsed.export))
+    if parsed.config:
+        config = Path(str(parsed.config[-1]))
+        own = read_yaml(config).get("model", {}).get("system", DEFAULT_SYSTEM)
+        name = run_name(settings, config.stem, own)
+    else:
+        name = run_name(settings)
+    try:
+        train(settings, parsed.run or Path("runs", name), parsed.resume, parsed.export)
+    except Stopped as stopped:
+        command = ["python", "-m", "tfrs_timirec.train", *sys.argv[1:]]
+        command += ["--resume"] * (not parsed.resume)
+        raise Stopped(stopped.number, f"Interrupted. Go on with: {shlex.join(command)}") from None
 
 
-def train(settings: Settings, folder: Path, resume: bool, out: Path | None) -> None:
+def run_name(settings: "Settings", config: str | None = None, own: str | None = None) -> str:
+    """The name of a run folder, of characters that mean nothing to a shell.
+
+    Args:
+        settings: Of the training.
+        config: The name of their configuration; None names the run after the data.
+        own: The configuration's system; another one is named.
+    """
+    # Of a path or a glob, the last part that says anything.
+    parts = [config] if config else [Path(part).stem for part in Path(settings.data.source).parts]
+    words = [re.sub(r"[^\w.]+", "-", part).strip("-.") for part in parts]
+    name = next((word for word in reversed(words) if word), "log")
+    system = settings.model.system
+    return "-".join([name, *[system] * (system != own), str(settings.seed)])
+
+
+def train(settings: "Settings", folder: Path, resume: bool, out: Path | None) -> None:
     """Trains, evaluates, fills the run folder and exports.
 
     Args:
@@ -31,34 +73,24 @@ def train(settings: Settings, folder: Path, resume: bool, out: Path | None) -> N
         folder: The run folder.
         resume: Whether to go on with a run that is there.
         out: The folder of the exported models; None exports nothing.
-    """
-    # TensorFlow takes seconds to import: not before there is work for it.
-    from tfrs_timirec.evaluation.curve import write_curve
-    from tfrs_timirec.evaluation.report import report
-    from tfrs_timirec.training.loop import Interrupted, Training
-    from tfrs_timirec.training.run import Run
-    from tfrs_timirec.training.session import Session
 
-    run = Run(folder)
-    run.check(settings, resume)
-    session = Session(settings)
-    run.start(settings, session.store.digest)
-    training = Training(session.model, session.store, settings, session.negatives, run)
-    try:
-        progress = training.train(resume)
-    except Interrupted:
-        print(
-            f"Saved. Go on with: {' '.join(['python -m tfrs_timirec.train', *sys.argv[1:]])}"
-            f"{'' if resume else ' --resume'}",
-            file=sys.stderr,
-        )
-        sys.exit(130)
-    if progress.log:
-        write_curve(run, progress.log, settings.evaluation.metric)
-    report(session, run)
+    Raises:
+        UserError: Before the training, if it cannot be exported.
+    """
     if out:
-        from export.__main__ import export
-        from export.settings import ExportSettings
+        from tfrs_timirec.export.extras import check_export
+
+        check_export(out)
+    # TensorFlow takes seconds to import: not before there is work for it.
+    from tfrs_timirec.evaluation.report import print_metrics
+    from tfrs_timirec.recommender import Recommender
+
+    model = Recommender.from_settings(settings).fit(run=folder, resume=resume)
+    if model.metrics:
+        print_metrics(model.metrics, settings.evaluation.negatives)
+    if out:
+        from tfrs_timirec.export.__main__ import export
+        from tfrs_timirec.export.settings import ExportSettings
 
         export(folder, out, ExportSettings())
 

@@ -1,18 +1,20 @@
-"""`python -m export.server DIR`: answers TF-Serving's gRPC requests with the models of a folder."""
+"""`python -m tfrs_timirec.export.server DIR`: answers with the models of a folder."""
 
+import logging
+import os
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from export.server.settings import ServerSettings
 from tfrs_timirec.config import plain
 from tfrs_timirec.errors import run_command
+from tfrs_timirec.export.server.settings import ServerSettings
 
 
 def main() -> None:
     """Reads the command line and serves."""
     parser = ArgumentParser(
-        prog="python -m export.server",
+        prog="python -m tfrs_timirec.export.server",
         description="Answers TF-Serving's gRPC requests with the models of a folder.",
     )
     parser.add_argument("folder", type=Path, help="The folder of the models.")
@@ -30,9 +32,12 @@ def run(folder: Path, settings: ServerSettings) -> None:
         settings: Where to listen, and the bounds.
     """
     # TensorFlow takes seconds to import: not before there is work for it.
-    from export.server.serve import serve
+    from tfrs_timirec.export.server.serve import serve
 
     serve(folder, settings)
+    # A computation cannot be broken off: the process ends without it.
+    logging.shutdown()
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from export.server.errors import exhausted
-from export.server.metrics import BATCH_ROWS, WAITING
-from export.server.settings import ServerSettings
-from export.server.versions import Version
+from tfrs_timirec.export.server.errors import RequestError, exhausted
+from tfrs_timirec.export.server.metrics import BATCH_ROWS, WAITING
+from tfrs_timirec.export.server.settings import ServerSettings
+from tfrs_timirec.export.server.versions import Version
 
 Arrays = dict[str, np.ndarray]
 
 # Inputs in which the exported models pass over padding, so that rows of other widths may join.
-PADDED = ("history", "times", "exclude")
-# A wider row is computed alone: it would widen all others of its batch.
+PADDED = ("history", "times", "exclude", "among")
+# A wider row, or one that asks for more, is computed alone: it would widen all others of its batch.
 WIDEST = 256
 
 
@@ -46,6 +46,7 @@ class Batcher:
         self._free = settings.workers
         self._batches: dict[tuple, Batch] = {}
         self._waiting = 0
+        self._open: set[asyncio.Future] = set()
 
     async def run(self, version: Version, signature: str, inputs: Arrays) -> Arrays:
         """Computes a request.
@@ -66,11 +67,24 @@ class Batcher:
             raise exhausted(f"{self._waiting} requests wait already: try again later.")
         key = _key(version, signature, inputs)
         future = asyncio.get_running_loop().create_future()
+        self._open.add(future)
+        future.add_done_callback(self._open.discard)
         batch = self._batches.setdefault(key, Batch(version, signature))
         batch.waiting.append((inputs, future))
         self._count(1)
         self._start()
         return await future
+
+    def abandon(self, reason: RequestError) -> None:
+        """Gives up all requests, waiting or being computed; none is started any more.
+
+        Args:
+            reason: What they are answered with.
+        """
+        self._batches.clear()
+        for future in list(self._open):
+            if not future.done():
+                future.set_exception(reason)
 
     def _start(self) -> None:
         """Gives what waits to the free workers, the kind that came first before the others."""
@@ -151,6 +165,7 @@ def _key(version: Version, signature: str, inputs: Arrays) -> tuple:
         len(rows) != 1
         or 0 in rows
         or any(array.ndim and array[0].size > WIDEST for array in inputs.values())
+        or inputs.get("k", np.int32(0)).max(initial=0) > WIDEST
     ):
         return alone
     like = []

@@ -29,3 +29,8 @@ def not_found(message: str) -> RequestError:
 def exhausted(message: str) -> RequestError:
     """RESOURCE_EXHAUSTED."""
     return RequestError(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+
+
+def unavailable(message: str) -> RequestError:
+    """UNAVAILABLE."""
+    return RequestError(grpc.StatusCode.UNAVAILABLE, message)

@@ -5,48 +5,65 @@ import contextlib
 import importlib
 import logging
 import signal
+import time
 from pathlib import Path
 
 import grpc
-import prometheus_client
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME
 from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from export.server.metrics import SERVING
-from export.server.parsing import Parsing
-from export.server.service import ModelService, PredictionService
-from export.server.settings import ServerSettings
-from export.server.versions import Models
 from tfrs_timirec.errors import UserError
+from tfrs_timirec.export.server.batching import Batcher
+from tfrs_timirec.export.server.draining import Door
+from tfrs_timirec.export.server.errors import unavailable
+from tfrs_timirec.export.server.health import Health
+from tfrs_timirec.export.server.listening import listen, serve_metrics, server_credentials
+from tfrs_timirec.export.server.memory import keep_what_is_there
+from tfrs_timirec.export.server.metrics import SERVING
+from tfrs_timirec.export.server.parsing import Parsing
+from tfrs_timirec.export.server.service import ModelService, PredictionService
+from tfrs_timirec.export.server.settings import ServerSettings
+from tfrs_timirec.export.server.versions import Models
 
 log = logging.getLogger(__name__)
 
 PREDICTION = "tensorflow.serving.PredictionService"
 MODEL = "tensorflow.serving.ModelService"
+# Of requests that keep coming while the server stops.
+LONGEST_HOLD = 1.0
+# For the last answers to leave.
+FAREWELL_SECONDS = 0.5
 
 
 def serve(folder: Path, settings: ServerSettings) -> None:
     """Serves the models of a folder until SIGTERM or Ctrl-C.
+
+    It may return while a model is still computing for a request that was given up.
 
     Args:
         folder: Of the models.
         settings: Where to listen, and the bounds.
 
     Raises:
-        UserError: If the folder or a certificate is missing, or the port is taken.
+        UserError: If the folder is missing, a certificate is none, or a port is taken.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     if not folder.is_dir():
-        raise UserError(f"The folder {folder} does not exist: export a run with python -m export.")
-    credentials = _credentials(settings)
+        raise UserError(
+            f"The folder {folder} does not exist: export a run with python -m tfrs_timirec.export."
+        )
+    credentials = server_credentials(settings)
+    if settings.metrics_port is not None:
+        serve_metrics(settings)
     asyncio.run(_serve(folder, settings, credentials))
 
 
 async def _serve(folder, settings, credentials) -> None:
-    models = Models(folder)
+    models, batcher, door = Models(folder), Batcher(settings), Door()
     server = grpc.aio.server(
-        interceptors=[Parsing()],
+        interceptors=[door, Parsing()],
         maximum_concurrent_rpcs=settings.concurrent_requests,
         options=[
             ("grpc.max_receive_message_length", settings.message_bytes),
@@ -54,87 +71,66 @@ async def _serve(folder, settings, credentials) -> None:
         ],
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(models, settings), server
+        PredictionService(models, batcher, settings), server
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models), server)
-    healthy = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+    health = Health(models, (PREDICTION, MODEL))
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     for module in ("prediction_service_pb2", "model_service_pb2"):
         # Reflection needs their descriptors. They register them, and then fail at an attribute
         # that protobuf does not let them set any more.
         with contextlib.suppress(AttributeError):
             importlib.import_module(f"tensorflow_serving.apis.{module}")
     reflection.enable_server_reflection(
-        (PREDICTION, MODEL, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+        (PREDICTION, MODEL, SERVICE_NAME, reflection.SERVICE_NAME), server
     )
-    port = _listen(server, settings, credentials)
-    await _health(healthy, health_pb2.HealthCheckResponse.NOT_SERVING)
+    port = listen(server, settings, credentials)
+    await health.tell()
     await server.start()
-    if settings.metrics_port:
-        prometheus_client.start_http_server(settings.metrics_port, settings.metrics_host)
+    keep_what_is_there()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    watching = asyncio.create_task(_watch(models, settings, healthy, f"{settings.host}:{port}"))
+    watching = asyncio.create_task(_watch(models, settings, health, f"{settings.host}:{port}"))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
-    log.info("Stopping: open requests have %g s", settings.drain_seconds)
-    await healthy.enter_graceful_shutdown()
-    await server.stop(settings.drain_seconds)
+    await _drain(server, health, door, batcher, settings.drain_seconds)
     watching.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await watching
 
 
-async def _watch(models: Models, settings: ServerSettings, healthy, address: str) -> None:
-    """Polls the folder; healthy once a model serves."""
-    serving = False
+async def _watch(models: Models, settings: ServerSettings, health: Health, address: str) -> None:
+    """Looks at the folder again and again, and loads what is new."""
     while True:
         try:
-            await models.poll()
+            for name, found in await models.look():
+                await health.tell()
+                await models.load(name, found)
+                await health.tell()
         except OSError as error:
             log.error("The folder of the models cannot be read: %s", error)
         for name, version in models.loaded.items():
             SERVING.labels(name).set(version.number)
-        if models.loaded and not serving:
-            serving = True
-            await _health(healthy, health_pb2.HealthCheckResponse.SERVING)
+        if models.loaded and not health.ready:
+            health.ready = True
+            await health.tell()
             log.info("Serving %s on %s", ", ".join(models.loaded), address)
         await asyncio.sleep(settings.poll_seconds)
 
 
-async def _health(healthy, status) -> None:
-    for service in ("", PREDICTION, MODEL):
-        await healthy.set(service, status)
-
-
-def _listen(server, settings: ServerSettings, credentials) -> int:
-    address = f"{settings.host}:{settings.port}"
-    try:
-        if credentials:
-            return server.add_secure_port(address, credentials)
-        return server.add_insecure_port(address)
-    except RuntimeError:
-        raise UserError(f"{address} cannot be listened on: is the port taken?") from None
-
-
-def _credentials(settings: ServerSettings) -> grpc.ServerCredentials | None:
-    if (settings.certificate is None) != (settings.key is None):
-        raise UserError("TLS needs both --certificate and --key.")
-    if settings.client_certificates and not settings.certificate:
-        raise UserError("--client_certificates needs --certificate and --key.")
-    if not settings.certificate:
-        return None
-    authorities = settings.client_certificates and _read(settings.client_certificates)
-    return grpc.ssl_server_credentials(
-        [(_read(settings.key), _read(settings.certificate))],
-        authorities,
-        require_client_auth=authorities is not None,
-    )
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+async def _drain(server, health: Health, door: Door, batcher: Batcher, seconds: float) -> None:
+    """Answers what has been received, and stops the server."""
+    log.info("Stopping: open requests have %g s", seconds)
+    end = time.monotonic() + seconds
+    await health.servicer.enter_graceful_shutdown()
+    await door.close(min(LONGEST_HOLD, seconds / 2))
+    # Connections are told to go away; what was received is still answered.
+    stopping = asyncio.create_task(server.stop(seconds))
+    await asyncio.sleep(0)
+    door.open()
+    if not await door.emptied(end - time.monotonic()):
+        batcher.abandon(unavailable("The server stopped before the answer was computed."))
+    # What else is open are streams of health checking, which end when the server does.
+    await server.stop(FAREWELL_SECONDS)
+    await stopping

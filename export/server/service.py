@@ -1,11 +1,6 @@
 """TF-Serving's services: PredictionService and ModelService."""
 
-import logging
-import re
-import time
-
 import grpc
-import tensorflow as tf
 from google.protobuf.message import Message
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 from tensorflow_serving.apis.get_model_metadata_pb2 import (
@@ -20,15 +15,13 @@ from tensorflow_serving.apis.get_model_status_pb2 import (
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 
-from export.server.batching import Batcher
-from export.server.errors import RequestError, invalid
-from export.server.metrics import LATENCY, REQUESTS
-from export.server.settings import ServerSettings
-from export.server.tensors import read_inputs, write_output
-from export.server.versions import Models, Version
-
-log = logging.getLogger(__name__)
-CODES = {code.value[0]: code for code in grpc.StatusCode}
+from tfrs_timirec.export.server.batching import Batcher
+from tfrs_timirec.export.server.bounds import check_answer, check_shapes
+from tfrs_timirec.export.server.errors import RequestError, invalid
+from tfrs_timirec.export.server.requests import observed
+from tfrs_timirec.export.server.settings import ServerSettings
+from tfrs_timirec.export.server.tensors import read_inputs, write_output
+from tfrs_timirec.export.server.versions import Models, Version
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -36,31 +29,31 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     Args:
         models: What serves.
+        batcher: Computes the answers.
         settings: What bounds the requests.
     """
 
-    def __init__(self, models: Models, settings: ServerSettings):
+    def __init__(self, models: Models, batcher: Batcher, settings: ServerSettings):
         self._models = models
-        self._batcher = Batcher(settings)
-        self._most_elements = settings.input_elements
+        self._batcher = batcher
+        self._settings = settings
 
     async def Predict(  # noqa: N802 - the protocol's name
         self, request: PredictRequest, context: grpc.aio.ServicerContext
     ) -> PredictResponse:
         """Answers with the outputs of a signature."""
-        began = time.perf_counter()
-        # Only names that are served become labels: clients must not make up new ones.
-        labels = {"model": "", "signature": "", "status": "OK"}
-        try:
+        async with observed(context) as asked:
             version = _version(self._models, request.model_spec)
-            labels["model"] = version.name
+            asked.model = version.name
             signature = request.model_spec.signature_name or "serving_default"
             if signature not in version.signatures:
                 known = ", ".join(sorted(version.signatures))
                 raise invalid(f"There is no signature {signature!r}; there are {known}.")
-            labels["signature"] = signature
+            asked.signature = signature
             definition = version.signatures[signature]
-            inputs = read_inputs(dict(request.inputs), definition, self._most_elements)
+            check_shapes(request.inputs, self._settings)
+            inputs = read_inputs(request.inputs, definition)
+            check_answer(inputs, self._settings)
             wanted = _outputs(request, definition.outputs)
             outputs = await self._batcher.run(version, signature, inputs)
             response = PredictResponse(
@@ -69,16 +62,6 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             for name in wanted:
                 write_output(response.outputs[name], outputs[name])
             return response
-        except RequestError as error:
-            labels["status"] = error.code.name
-            await context.abort(error.code, str(error))
-        except tf.errors.OpError as error:
-            code = CODES.get(error.error_code, grpc.StatusCode.INTERNAL)
-            labels["status"] = code.name
-            await context.abort(code, _sentence(error))
-        finally:
-            REQUESTS.labels(**labels).inc()
-            LATENCY.labels(labels["model"]).observe(time.perf_counter() - began)
 
     async def GetModelMetadata(  # noqa: N802 - the protocol's name
         self, request: GetModelMetadataRequest, context: grpc.aio.ServicerContext
@@ -145,13 +128,3 @@ def _outputs(request: PredictRequest, outputs: dict[str, Message]) -> list[str]:
         if name not in outputs:
             raise invalid(f"There is no output {name!r}; there are {', '.join(sorted(outputs))}.")
     return sorted(request.output_filter or outputs)
-
-
-def _sentence(error: tf.errors.OpError) -> str:
-    """What an assertion in the graph says, without TensorFlow's traceback."""
-    message = error.message
-    if "assertion failed: " in message:
-        message = message.split("assertion failed: ")[1].split("\n")[0]
-        return message.replace("[", "", 1).replace("] [", " ").split("]")[0].rstrip(".") + "."
-    line = re.sub(r"^\{\{.*?\}\}\s*", "", message.split("\n")[0])
-    return line.rstrip(".") + "."

@@ -2,7 +2,14 @@
 
 from dataclasses import dataclass
 
-from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
+from jsonargparse.typing import PositiveInt, restricted_number_type
+
+# Port 0 takes a free one.
+Port = restricted_number_type("Port", int, [(">=", 0), ("<=", 65_535)])
+Seconds = restricted_number_type("Seconds", float, [(">", 0), ("<=", 86_400)])
+Workers = restricted_number_type("Workers", int, [(">", 0), ("<=", 1_024)])
+# gRPC counts bytes in 32 bits.
+Bytes = restricted_number_type("Bytes", int, [(">", 0), ("<=", 2**31 - 1)])
 
 
 @dataclass
@@ -24,21 +31,24 @@ class ServerSettings:
         queue_length: Requests that may wait; further ones get RESOURCE_EXHAUSTED.
         concurrent_requests: Requests that may be open; further ones get RESOURCE_EXHAUSTED.
         message_bytes: Size of a request at most.
-        input_elements: Values of an input at most, of all rows together.
+        request_rows: Rows of a request at most.
+        input_elements: Values of an input at most, of all rows together; where one row stands for
+            all, it counts for each. So many items may be asked for at most, of all rows together.
     """
 
     host: str = "127.0.0.1"
-    port: NonNegativeInt = 8500
+    port: Port = 8500
     certificate: str | None = None
     key: str | None = None
     client_certificates: str | None = None
-    metrics_port: PositiveInt | None = None
+    metrics_port: Port | None = None
     metrics_host: str = "127.0.0.1"
-    poll_seconds: PositiveFloat = 1.0
-    drain_seconds: PositiveFloat = 10.0
+    poll_seconds: Seconds = 1.0
+    drain_seconds: Seconds = 10.0
     batch_size: PositiveInt = 64
-    workers: PositiveInt = 2
+    workers: Workers = 2
     queue_length: PositiveInt = 1_000
     concurrent_requests: PositiveInt = 2_000
-    message_bytes: PositiveInt = 16 * 2**20
+    message_bytes: Bytes = 16 * 2**20
+    request_rows: PositiveInt = 1_024
     input_elements: PositiveInt = 1_000_000

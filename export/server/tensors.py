@@ -1,6 +1,7 @@
 """Tensors of requests and answers, checked against a signature."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -9,7 +10,7 @@ from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow.core.framework.tensor_shape_pb2 import TensorShapeProto
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
-from export.server.errors import invalid
+from tfrs_timirec.export.server.errors import invalid
 
 # The field of a TensorProto that TF-Serving answers with, by type.
 FIELDS = {
@@ -23,32 +24,28 @@ FIELDS = {
 
 
 def read_inputs(
-    inputs: dict[str, TensorProto], signature: SignatureDef, most_elements: int
+    inputs: Mapping[str, TensorProto], signature: SignatureDef
 ) -> dict[str, np.ndarray]:
     """The arrays of a request; inputs that it leaves out take the signature's defaults.
 
     Args:
         inputs: The request's tensors by name.
         signature: Of the model.
-        most_elements: Values of an input at most.
 
     Returns:
         An array an input of the signature; object arrays of bytes for strings.
 
     Raises:
-        RequestError: If an input is unknown, missing, too large, not of its type or shape, or
-            not a number.
+        RequestError: If an input is unknown, missing, not of its type or shape, or not a number.
     """
     unknown = sorted(inputs.keys() - signature.inputs.keys())
     if unknown:
         known = ", ".join(sorted(signature.inputs))
         raise invalid(f"There is no input {unknown[0]}; the signature's inputs are {known}.")
-    return {
-        name: _read(name, inputs, signature, most_elements) for name in sorted(signature.inputs)
-    }
+    return {name: _read(name, inputs, signature) for name in sorted(signature.inputs)}
 
 
-def _read(name, inputs, signature, most_elements):
+def _read(name, inputs, signature):
     info = signature.inputs[name]
     if name in inputs:
         proto = inputs[name]
@@ -64,13 +61,15 @@ def _read(name, inputs, signature, most_elements):
     if proto.tensor_shape.unknown_rank or not _fits(shape, info.tensor_shape):
         wanted = [d.size if d.size >= 0 else "?" for d in info.tensor_shape.dim]
         raise invalid(f"The input {name} has the shape {shape}; it must be {wanted}.")
-    elements = math.prod(shape)
-    if elements > most_elements:
-        raise invalid(f"The input {name} has {elements} values; at most {most_elements} may be.")
+    unfit = invalid(f"The values of the input {name} do not fill its shape {shape}.")
+    field = FIELDS.get(tf.dtypes.as_dtype(info.dtype))
+    # TensorFlow would make an array of them all before it looks at the shape.
+    if field and len(getattr(proto, field)) > math.prod(shape):
+        raise unfit
     try:
         array = tf.make_ndarray(proto)
     except (ValueError, TypeError):
-        raise invalid(f"The values of the input {name} do not fill its shape {shape}.") from None
+        raise unfit from None
     if array.dtype.kind == "f" and np.isnan(array).any():
         raise invalid(f"The input {name} holds a NaN.")
     return array

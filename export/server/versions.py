@@ -3,24 +3,31 @@
 import asyncio
 import importlib.util
 import logging
+import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from export.saved import read_signatures
-from export.server.errors import not_found
-from export.server.tensors import read_inputs
+from tfrs_timirec.export.saved import numbered_versions, read_signatures
+from tfrs_timirec.export.server.errors import not_found
+from tfrs_timirec.export.server.memory import give_memory_back
+from tfrs_timirec.export.server.tensors import read_inputs
 
 if importlib.util.find_spec("scann"):
     # Registers the operations of ScaNN's SavedModels.
     import scann  # noqa: F401
 
 log = logging.getLogger(__name__)
+# After a version was replaced; requests and their errors hold parts of it for a while.
+RELEASE_SECONDS = 10.0
 WARMUP = Path("assets.extra", "tf_serving_warmup_requests")
 
 
@@ -44,9 +51,7 @@ class Version:
             for record in tf.data.TFRecordDataset(str(folder / WARMUP)).as_numpy_iterator():
                 request = PredictionLog.FromString(record).predict_log.request
                 signature = request.model_spec.signature_name or "serving_default"
-                limit = np.iinfo(np.int64).max
-                inputs = read_inputs(dict(request.inputs), self.signatures[signature], limit)
-                self.run(signature, inputs)
+                self.run(signature, read_inputs(request.inputs, self.signatures[signature]))
 
     def run(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Computes the outputs of a signature.
@@ -67,6 +72,20 @@ class Version:
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
 
+class Found(NamedTuple):
+    """A version on disk.
+
+    Args:
+        number: The version's.
+        folder: Where it is.
+        contents: Path, size, time of change and inode of each of its files.
+    """
+
+    number: int
+    folder: Path
+    contents: tuple
+
+
 @dataclass
 class Model:
     """A folder of versions.
@@ -76,17 +95,35 @@ class Model:
         serving: The version that answers; none before the first one is loaded.
         states: What became of each version.
         errors: Why versions could not be loaded.
+        broken: The contents that these had.
+        loaders: Threads that load versions, in turns: the next one first.
     """
 
     folder: Path
     serving: Version | None = None
     states: dict[int, "ModelVersionStatus.State"] = field(default_factory=dict)
     errors: dict[int, str] = field(default_factory=dict)
+    broken: dict[int, tuple] = field(default_factory=dict)
+    # Each thread has its own part of the heap: that of a version which was replaced is freed as a
+    # whole, where scraps of the next one would keep most of its pages in memory.
+    loaders: deque[ThreadPoolExecutor] = field(
+        default_factory=lambda: deque(ThreadPoolExecutor(1, "loader") for _ in range(2))
+    )
 
-    def newest(self) -> int | None:
-        """The newest version on disk that is not known to be broken."""
-        numbers = [int(path.name) for path in self.folder.iterdir() if path.name.isdecimal()]
-        return max((n for n in numbers if n not in self.errors), default=None)
+    def candidates(self) -> list[Found]:
+        """The versions on disk, newest first, down to the one that serves, without what is broken.
+
+        Raises:
+            OSError: If the folder cannot be read.
+        """
+        versions, found = numbered_versions(self.folder), []
+        for number in sorted(versions, reverse=True):
+            if self.serving and self.serving.number == number:
+                break
+            contents = _contents(versions[number])
+            if self.broken.get(number) != contents:
+                found.append(Found(number, versions[number], contents))
+        return found
 
 
 class Models:
@@ -102,7 +139,14 @@ class Models:
     def __init__(self, folder: Path):
         self._folder = folder
         self._models: dict[str, Model] = {}
-        self._loader = ThreadPoolExecutor(1, "loader")
+        self._looker = ThreadPoolExecutor(1, "looker")
+        self._seen: dict[Path, tuple] | None = None
+        self._release_until = 0.0
+
+    @property
+    def names(self) -> list[str]:
+        """Of the models that have been found, loaded or not."""
+        return list(self._models)
 
     @property
     def loaded(self) -> dict[str, Version]:
@@ -150,34 +194,70 @@ class Models:
             raise not_found(f"There is no model {name!r}; there are {', '.join(self._models)}.")
         return self._models[name]
 
-    async def poll(self) -> None:
-        """Looks at the folder once, and loads what is new."""
-        for folder in sorted(path for path in self._folder.iterdir() if path.is_dir()):
-            if folder.name not in self._models and any(
-                path.name.isdecimal() for path in folder.iterdir()
-            ):
-                self._models[folder.name] = Model(folder)
-        for name, model in self._models.items():
-            if not model.folder.is_dir():
-                continue
-            number = model.newest()
-            # A model whose last version was removed goes on serving it, as in TF-Serving.
-            if number is not None and (model.serving is None or number != model.serving.number):
-                await self._load(name, model, number)
+    async def look(self) -> list[tuple[str, Found]]:
+        """Looks at the folder once.
 
-    async def _load(self, name: str, model: Model, number: int) -> None:
+        Returns:
+            The versions to load, each with its model's name.
+
+        Raises:
+            OSError: If the folder cannot be read.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._looker, self._look)
+
+    def _look(self) -> list[tuple[str, Found]]:
+        if time.monotonic() < self._release_until:
+            give_memory_back()
+        for folder in sorted(path for path in self._folder.iterdir() if path.is_dir()):
+            if folder.name not in self._models and numbered_versions(folder):
+                # A new dictionary: the event loop may be reading the old one.
+                self._models = {**self._models, folder.name: Model(folder)}
+        # A model whose last version was removed goes on serving it, as in TF-Serving.
+        candidates = {
+            name: model.candidates()
+            for name, model in self._models.items()
+            if model.folder.is_dir()
+        }
+        before, self._seen = self._seen, {f.folder: f.contents for f in chain(*candidates.values())}
+        to_load = []
+        for name, found in candidates.items():
+            # One that has changed since the last look may still be being copied.
+            settled = (f for f in found if before is None or before.get(f.folder) == f.contents)
+            to_load += [(name, f) for f in islice(settled, 1)]
+        return to_load
+
+    async def load(self, name: str, found: Found) -> None:
+        """Loads a version, and lets it take over.
+
+        Args:
+            name: The model's.
+            found: The version.
+        """
+        model, number = self._models[name], found.number
         model.states[number] = ModelVersionStatus.LOADING
-        folder = model.folder / str(number)
         try:
             loop = asyncio.get_running_loop()
-            version = await loop.run_in_executor(self._loader, Version, name, number, folder)
+            version = await loop.run_in_executor(
+                model.loaders[0], Version, name, number, found.folder
+            )
         except Exception as error:  # A SavedModel can be broken in any way.
             model.states[number] = ModelVersionStatus.END
             model.errors[number] = f"{type(error).__name__}: {error}"
-            log.error("%s cannot be loaded, and is passed over: %s", folder, error)
+            model.broken[number] = found.contents
+            log.error(
+                "%s cannot be loaded, and is passed over until it changes: %s", found.folder, error
+            )
             return
+        model.loaders.rotate()
         before = model.serving
         model.serving, model.states[number] = version, ModelVersionStatus.AVAILABLE
+        model.errors.pop(number, None)
         if before:
+            self._release_until = time.monotonic() + RELEASE_SECONDS
             model.states[before.number] = ModelVersionStatus.END
         log.info("%s serves version %d", name, number)
+
+
+def _contents(version: Path) -> tuple:
+    files = ((path, path.stat()) for path in sorted(version.rglob("*")))
+    return tuple((str(path), s.st_size, s.st_mtime_ns, s.st_ino) for path, s in files)

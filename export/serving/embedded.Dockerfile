@@ -11,5 +11,5 @@ COPY export export
 RUN useradd --system serving
 USER serving
 EXPOSE 8500 9100
-ENTRYPOINT ["python", "-m", "export.server", "/models", "--host=0.0.0.0", "--port=8500", \
+ENTRYPOINT ["python", "-m", "tfrs_timirec.export.server", "/models", "--host=0.0.0.0", "--port=8500", \
     "--metrics_port=9100", "--metrics_host=0.0.0.0"]

@@ -19,12 +19,13 @@ from tfrs_timirec.comparison.interests import distribution, jensen_shannon
 from tfrs_timirec.comparison.results import differences, read_planted
 from tfrs_timirec.comparison.settings import ComparisonSettings, Entry, make_plan
 from tfrs_timirec.comparison.trainings import shares_of_cores
-from tfrs_timirec.config import Settings
+from tfrs_timirec.config import settings_from, settings_named
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.evaluation.metrics import metric
 from tfrs_timirec.models.systems import SYSTEMS
 
 ROOT = Path(__file__).parents[2]
+DEFAULT = settings_named("timirec", {})
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +161,7 @@ def test_what_is_there_is_not_trained_again(config, report):
 
 def test_the_differences_over_users(report, config):
     entries = [
-        Entry(name, 0, Settings(), config.parent / "runs" / f"{name}-0")
+        Entry(name, 0, DEFAULT, config.parent / "runs" / f"{name}-0")
         for name in ("popularity", "TiMiRec")
     ]
     found = differences(entries, "TiMiRec").set_index("metric").loc["HR@10"]
@@ -177,7 +178,7 @@ def test_the_differences_over_users(report, config):
 
 
 def test_the_planted_interests_are_read_where_there_are_any(tmp_path):
-    entries = [Entry(name, 0, Settings(), tmp_path / name) for name in ("popularity", "TiMiRec")]
+    entries = [Entry(name, 0, DEFAULT, tmp_path / name) for name in ("popularity", "TiMiRec")]
     planted = {"agreement": 0.5, "most frequent": 0.25}
     for entry, metrics in zip(entries, ({}, {"planted interests": planted}), strict=True):
         entry.folder.mkdir()
@@ -226,7 +227,8 @@ def test_trainings_at_a_time_share_the_cores(monkeypatch):
 )
 def test_a_mistake_in_the_settings_is_told(changes, said):
     systems = {"A": {}, "B": {"model": {"num_interests": 2}}}
-    settings = ComparisonSettings(**{"systems": systems, "references": ["A"], **changes})
+    given = {"base": DEFAULT, "systems": systems, "references": ["A"], **changes}
+    settings = ComparisonSettings(**given)
     with pytest.raises(UserError, match=said):
         make_plan(settings, "c.yaml")
 
@@ -234,13 +236,14 @@ def test_a_mistake_in_the_settings_is_told(changes, said):
 def test_the_plan_of_each_shipped_configuration():
     for path in sorted((ROOT / "configs").glob("compare_*.yaml")):
         values = yaml.safe_load(path.read_text())
-        values.pop("base")
+        values["base"] = settings_from(values["base"], str(path))
         seeds = values.get("seeds", 3)
         plan = make_plan(ComparisonSettings(**values), str(path))
         assert len(plan.systems) == seeds * len(values["systems"])
         assert len(plan.ablations) == seeds * len(values.get("ablations", {}))
         if path.stem in ("compare_beauty", "compare_ml-100k", "compare_ml-1m"):
-            assert {entry.settings.model.system for entry in plan.systems} == set(SYSTEMS)
+            compared = {entry.settings.model.system for entry in plan.systems}
+            assert compared == set(SYSTEMS) - {"timirec_mind"}
             assert len(plan.ablations) == 9
 
 
@@ -254,3 +257,15 @@ def test_a_failed_training_is_told_with_its_last_line(config, tmp_path):
     _, errors = failed.communicate(timeout=120)
     assert failed.returncode == 2
     assert "failed: error: " in errors and "absent.csv" in errors
+
+
+def test_a_system_takes_of_the_shared_settings_those_that_it_has():
+    base = settings_named("timirec", {"num_interests": 2, "dropout": 0.5, "temperature": 3.0})
+    systems = {name: {"model": {"system": name}} for name in ("gru4rec", "sasrec", "mind")}
+    plan = make_plan(ComparisonSettings(base, systems, references=["mind"], seeds=1), "c.yaml")
+    of = {entry.name: entry.settings.model for entry in plan.systems}
+    assert of["mind"].num_interests == 2 and of["sasrec"].dropout == 0.5
+    assert not hasattr(of["gru4rec"], "dropout") and not hasattr(of["mind"], "temperature")
+    systems["gru4rec"]["model"]["dropout"] = 0.5
+    with pytest.raises(UserError, match=r"model\.dropout is 0\.5, but the system gru4rec"):
+        make_plan(ComparisonSettings(base, systems, references=["mind"]), "c.yaml")

@@ -1,89 +1,145 @@
-"""The vectorised instances against plain Python, on random stores."""
+"""The vectorised instances against plain Python, on random stores and splits."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfrs_timirec.data.instances import evaluation_instances, training_instances, untouched_items
-from tfrs_timirec.data.store import SequenceStore
+from tests.data.stores import store_of
+from tfrs_timirec.data.instances import (
+    evaluation_instances,
+    training_batches,
+    training_instances,
+    untouched_items,
+    whole_histories,
+)
+from tfrs_timirec.data.splits import Split
 
 NUM_ITEMS = 9
-sequences = st.lists(
-    st.lists(st.integers(1, NUM_ITEMS), min_size=3, max_size=14), min_size=1, max_size=8
-)
 max_lengths = st.integers(1, 13)
 random_case = settings(deadline=None)
 
 
+@st.composite
+def cases(draw, smallest=0):
+    """Users' items, 0 where one is unknown, and where the training and validation parts end."""
+    users, cuts = [], []
+    for _ in range(draw(st.integers(1, 8))):
+        users.append(draw(st.lists(st.integers(smallest, NUM_ITEMS), min_size=1, max_size=14)))
+        ends = st.integers(0, len(users[-1]))
+        cuts.append(sorted(draw(st.tuples(ends, ends))))
+    return users, cuts
+
+
 def _store(users):
-    return SequenceStore(
-        offsets=np.cumsum([0] + [len(items) for items in users]),
-        items=np.array([item for items in users for item in items], np.int32),
-        times=None,
-        user_ids=pa.array(range(len(users))),
-        item_ids=pa.array(range(NUM_ITEMS)),
-    )
+    """The n-th interaction of all has the time 100 + n."""
+    count = iter(range(100, 10_000))
+    return store_of(users, NUM_ITEMS, [[next(count) for _ in items] for items in users])
 
 
-def _expected(users, split):
-    """(user, items before the target, target) of each instance."""
-    last = {"validation": 2, "test": 1}
-    return [
-        (user, items[:t], items[t])
-        for user, items in enumerate(users)
-        for t in (range(1, len(items) - 2) if split == "training" else [len(items) - last[split]])
-    ]
+def _split(store, cuts):
+    ends = store.offsets[:-1, None] + np.array(cuts)
+    return Split(*ends.T)
 
 
-def _instances(users, split, max_length):
+def _expected(users, cuts, part):
+    """(user, items of the history, target, items that are no candidates) of each instance."""
+    found = []
+    for user, (items, (training, validation)) in enumerate(zip(users, cuts, strict=True)):
+        if part == "training":
+            found += [(user, items[:t], items[t], items[: t + 1]) for t in range(1, training)]
+            continue
+        begin, end = (training, validation) if part == "validation" else (validation, len(items))
+        for place in range(begin, end):
+            if items[place] == 0 or items[place] not in items[begin:place]:
+                found.append((user, items[:begin], items[place], items[:end]))
+    return found
+
+
+def _instances(case, part, max_length):
+    users, cuts = case
     store = _store(users)
-    if split == "training":
-        return training_instances(store, max_length)
-    return evaluation_instances(store, split, max_length)
+    split = _split(store, cuts)
+    if part == "training":
+        return training_instances(store, split, max_length)
+    return evaluation_instances(store, split, part, max_length)
 
 
-splits = pytest.mark.parametrize("split", ["training", "validation", "test"])
+parts = pytest.mark.parametrize("part", ["training", "validation", "test"])
 
 
-@splits
+@parts
 @random_case
-@given(sequences, max_lengths)
-def test_targets_and_histories(split, users, max_length):
-    instances, expected = _instances(users, split, max_length), _expected(users, split)
+@given(cases(), max_lengths)
+def test_targets_and_histories(part, case, max_length):
+    instances, expected = _instances(case, part, max_length), _expected(*case, part)
     assert len(instances) == len(expected)
-    assert instances.users.tolist() == [user for user, _, _ in expected]
-    assert instances.positives.tolist() == [target for _, _, target in expected]
+    assert instances.users.tolist() == [user for user, *_ in expected]
+    assert instances.positives.tolist() == [target for _, _, target, _ in expected]
     for width in (max_length, max_length + 2):
         histories = instances.histories(np.arange(len(instances)), width)
         assert (histories.dtype, histories.shape) == (np.int32, (len(expected), width))
-        for row, (_, before, _) in zip(histories.tolist(), expected, strict=True):
+        for row, (_, before, *_) in zip(histories.tolist(), expected, strict=True):
             newest = before[-max_length:]
             assert row == newest + [0] * (width - len(newest))
 
 
-@splits
+@parts
 @random_case
-@given(sequences, max_lengths, st.randoms(use_true_random=False))
-def test_everything_before_is_the_target_and_all_that_precedes_it(split, users, max_length, random):
-    instances, expected = _instances(users, split, max_length), _expected(users, split)
+@given(cases(), max_lengths)
+def test_inputs_are_the_histories_with_their_times(part, case, max_length):
+    instances = _instances(case, part, max_length)
+    chosen = np.arange(len(instances))[::-1]
+    inputs = instances.inputs(chosen, max_length)
+    assert list(inputs) == ["history", "times"]
+    np.testing.assert_array_equal(inputs["history"], instances.histories(chosen, max_length))
+    assert inputs["times"].dtype == np.int64
+    for row, times in zip(chosen, inputs["times"].tolist(), strict=True):
+        first, end = instances.start[row], instances.end[row]
+        assert times == [*range(100 + first, 100 + end), *[0] * (max_length - (end - first))]
+
+
+@parts
+@random_case
+@given(cases(), max_lengths, st.randoms(use_true_random=False))
+def test_no_candidates_are_the_whole_history_and_the_users_targets(part, case, max_length, random):
+    instances, expected = _instances(case, part, max_length), _expected(*case, part)
     chosen = [i for i in range(len(expected)) if random.random() < 0.7]
     random.shuffle(chosen)
-    rows, items = instances.everything_before(np.array(chosen, np.int64))
+    rows, items = instances.no_candidates(np.array(chosen, np.int64))
     pairs = list(zip(rows.tolist(), items.tolist(), strict=True))
     assert len(set(pairs)) == len(pairs)
     assert set(pairs) == {
-        (row, item) for row, i in enumerate(chosen) for item in [*expected[i][1], expected[i][2]]
+        (row, item) for row, i in enumerate(chosen) for item in expected[i][3] if item
     }
 
 
-@splits
+@parts
 @random_case
-@given(sequences, max_lengths, st.integers(1, 9), st.none() | st.integers(0, 2**32))
-def test_batches_cover_each_instance_once(split, users, max_length, size, seed):
-    instances = _instances(users, split, max_length)
-    expected = _expected(users, split)
+@given(cases(), max_lengths, st.randoms(use_true_random=False))
+def test_chosen_instances_are_the_same(part, case, max_length, random):
+    instances = _instances(case, part, max_length)
+    rows = np.array([i for i in range(len(instances)) if random.random() < 0.5], np.int64)
+    random.shuffle(rows)
+    some = instances.chosen(rows)
+    everyone = np.arange(len(rows))
+    assert len(some) == len(rows)
+    np.testing.assert_array_equal(some.users, instances.users[rows])
+    np.testing.assert_array_equal(some.positives, instances.positives[rows])
+    np.testing.assert_array_equal(some.widths(), instances.widths()[rows])
+    for found, expected in zip(
+        some.no_candidates(everyone), instances.no_candidates(rows), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    for name, values in instances.inputs(rows, max_length).items():
+        np.testing.assert_array_equal(some.inputs(everyone, max_length)[name], values)
+
+
+@parts
+@random_case
+@given(cases(), max_lengths, st.integers(1, 9), st.none() | st.integers(0, 2**32))
+def test_batches_cover_each_instance_once(part, case, max_length, size, seed):
+    instances, expected = _instances(case, part, max_length), _expected(*case, part)
 
     def batches():
         return list(instances.batches(size, None if seed is None else np.random.default_rng(seed)))
@@ -110,7 +166,7 @@ def test_batches_cover_each_instance_once(split, users, max_length, size, seed):
 
 
 def test_another_seed_is_another_order():
-    instances = training_instances(_store([[1, 2, 3, 4, 5] * 10]), 5)
+    instances = _instances(([[1, 2, 3, 4, 5] * 10], [(48, 49)]), "training", 5)
     first, second = (
         np.concatenate([batch for batch, _ in instances.batches(8, np.random.default_rng(seed))])
         for seed in (0, 1)
@@ -120,12 +176,58 @@ def test_another_seed_is_another_order():
 
 
 @random_case
-@given(sequences)
-def test_untouched_items_of_the_loss_leave_the_held_out_items_in(users):
+@given(cases(smallest=1), st.integers(1, 9), st.integers(0, 2**32))
+def test_training_batches_are_full_and_weigh_each_instance_once(case, size, seed):
+    instances = _instances(case, "training", 5)
+    negatives = np.arange(1000, 1000 + len(instances), dtype=np.int32)
+    seen = []
+    for inputs, count in training_batches(instances, negatives, size, np.random.default_rng(seed)):
+        assert {len(values) for values in inputs.values()} == {size}
+        assert inputs["weight"].dtype == np.float32
+        assert inputs["weight"].tolist() == [1] * count + [0] * (size - count)
+        which = inputs["negative"] - 1000
+        width = inputs["history"].shape[1]
+        np.testing.assert_array_equal(inputs["positive"], instances.positives[which])
+        for name, values in instances.inputs(which, width).items():
+            np.testing.assert_array_equal(inputs[name], values)
+        seen += which[:count].tolist()
+    assert sorted(seen) == list(range(len(instances)))
+
+
+@random_case
+@given(cases(), max_lengths, st.randoms(use_true_random=False))
+def test_whole_histories_are_everything_and_everything_is_no_candidate(case, max_length, random):
+    users, _ = case
+    chosen = [user for user in range(len(users)) if random.random() < 0.7]
+    random.shuffle(chosen)
+    instances = whole_histories(_store(users), np.array(chosen, np.int64), max_length)
+    everyone = np.arange(len(chosen))
+    assert instances.users.tolist() == chosen
+    for user, row in zip(chosen, instances.histories(everyone, 13).tolist(), strict=True):
+        newest = users[user][-max_length:]
+        assert row == newest + [0] * (13 - len(newest))
+    rows, items = instances.no_candidates(everyone)
+    pairs = set(zip(rows.tolist(), items.tolist(), strict=True))
+    assert pairs == {(row, item) for row, user in enumerate(chosen) for item in users[user]} - {
+        (row, 0) for row in range(len(chosen))
+    }
+
+
+def test_without_times_there_are_none():
+    store = store_of([[1, 2, 3]], NUM_ITEMS)
+    assert list(whole_histories(store, np.array([0]), 4).inputs(np.array([0]), 4)) == ["history"]
+
+
+@random_case
+@given(cases(smallest=1))
+def test_untouched_items_of_the_loss_leave_the_held_out_items_in(case):
+    users, cuts = case
     store = _store(users)
-    for split, cut in (("training", -2), ("all", None)):
-        untouched = untouched_items(store, split)
+    split = _split(store, cuts)
+    for ends, cut in ((split.training_end, True), (None, False)):
+        untouched = untouched_items(store, ends)
         for user, items in enumerate(users):
-            expected = sorted(set(range(1, NUM_ITEMS + 1)) - set(items[:cut]))
+            touched = items[: cuts[user][0]] if cut else items
+            expected = sorted(set(range(1, NUM_ITEMS + 1)) - set(touched))
             n = np.arange(untouched.count[user])
             assert untouched.nth(np.full(len(n), user), n).tolist() == expected

@@ -1,4 +1,5 @@
 import gzip
+import os
 from dataclasses import replace
 
 import ibis
@@ -30,7 +31,7 @@ EXPECTED = {"user": [1, 2, 1], "item": ["a", "b", "c"], "time": [30, 20, 10]}
 
 def test_csv(tmp_path):
     text = 'extra,timestamp,item_id,user_id\nx,30,a,1\n"y,\nz",20,"b",2\n,10,c,1\n'
-    log = _read(_write(tmp_path, text.replace("\nz", "")))
+    log = _read(_write(tmp_path, text))
     assert log.to_pydict() == EXPECTED
     assert log.schema.types == [pa.int64(), pa.string(), pa.int64()]
 
@@ -241,3 +242,28 @@ def test_nothing_there(tmp_path):
         find_files(str(tmp_path / "*.csv"))
     with pytest.raises(UserError, match="is a folder"):
         find_files(str(tmp_path))
+
+
+def test_a_line_break_within_quotes_is_read_and_counted_as_part_of_its_row(tmp_path):
+    text = HEADER + '1,"a\nb",30\n' + "2,c,20\n" * 50_000
+    log = _read(_write(tmp_path, text))
+    assert log.num_rows == 50_001
+    assert log.slice(0, 2).to_pydict() == {"user": [1, 2], "item": ["a\nb", "c"], "time": [30, 20]}
+    with pytest.raises(UserError, match="Row 2 of .* no readable time"):
+        _read(_write(tmp_path, HEADER + '1,"a\nb",30\n2,c,soon\n'))
+
+
+def test_what_is_no_regular_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    for source in (tmp_path / "pipe.csv", "/dev/zero", "/dev/stdin"):
+        with pytest.raises(UserError, match="is no regular file"):
+            find_files(str(source))
+
+
+def test_a_file_name_that_is_not_in_utf_8(tmp_path):
+    name = os.fsdecode(b"caf\xe9.csv")
+    (tmp_path / name).write_text(HEADER)
+    for source in (tmp_path / name, tmp_path / "*.csv"):
+        with pytest.raises(UserError, match=r"caf\\udce9.csv' is not in UTF-8: rename") as error:
+            find_files(str(source))
+        str(error.value).encode()

@@ -86,3 +86,13 @@ def test_sets_are_uniform():
     assert codes.tolist() == [12, 14, 15, 16, 24, 25, 26, 45, 46, 56]
     # The 99.9 % quantile of chi-square with 9 degrees of freedom.
     assert ((counts - 600) ** 2 / 600).sum() < 27.88
+
+
+def test_who_has_touched_all_gets_none():
+    untouched = _build(3, [[1, 2, 3], [2]])
+    users = np.tile([0, 1], 50)
+    drawn = untouched.draw(users, np.random.default_rng(0))
+    assert drawn.dtype == np.int32
+    assert set(drawn[users == 0]) == {0} and set(drawn[users == 1]) == {1, 3}
+    sets = untouched.draw_sets(2, np.random.default_rng(0))
+    assert sets[0].tolist() == [0, 0] and sorted(sets[1]) == [1, 3]

@@ -1,18 +1,29 @@
 """Asks one question again and again, and prints what came of it as JSON.
 
-Usage: python ask_for.py <address> <seconds> <number of the item in the history>
+It goes on until its standard input is closed.
+
+Usage: python ask_for.py <address> <number of the item in the history>
 """
 
 import json
 import sys
-import time
+import threading
 
 import grpc
 import tensorflow as tf
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-address, seconds, number = sys.argv[1:]
+address, number = sys.argv[1:]
+closed = threading.Event()
+
+
+def wait_for_the_end() -> None:
+    sys.stdin.read()
+    closed.set()
+
+
+threading.Thread(target=wait_for_the_end, daemon=True).start()
 request = PredictRequest()
 request.model_spec.name = "exact"
 request.model_spec.signature_name = "recommend"
@@ -22,8 +33,7 @@ with grpc.insecure_channel(address) as channel:
     stub = PredictionServiceStub(channel)
     stub.Predict(request, timeout=30)
     print("asking", flush=True)
-    end = time.monotonic() + float(seconds)
-    while time.monotonic() < end:
+    while not closed.is_set():
         requests += 1
         try:
             response = stub.Predict(request, timeout=30)

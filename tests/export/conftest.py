@@ -1,8 +1,11 @@
-"""Trained runs, what they export, and a server of it."""
+"""Trained recommenders, what they export, and a server of it."""
 
+import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,14 +13,32 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.framework.tensor_pb2 import TensorProto
+from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, ModelVersionStatus
+from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-from export.publish import publish
-from export.settings import ExportSettings
-from tfrs_timirec import train
+from tfrs_timirec.export.publish import MODELS, publish
+from tfrs_timirec.export.saved import read_signatures
+from tfrs_timirec.export.settings import ExportSettings
+from tfrs_timirec.recommender import Recommender
 
 ROOT = Path(__file__).parents[2]
+# This checkout's package in any working directory, whatever is installed.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def run_in(cwd: Path, module: str, *arguments: str | Path) -> subprocess.CompletedProcess:
+    """Runs a module to its end in a working directory."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=cwd,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -42,44 +63,99 @@ def titles(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def runs(log, wide_log, tmp_path_factory) -> dict[str, Path]:
-    """A run folder by system: of strings; ComiRec's of integers, with two query vectors."""
-    folder = tmp_path_factory.mktemp("runs")
-    sources = {"timirec": log, "comirec": wide_log, "tisasrec": log, "popularity": log}
-    for system, source in sources.items():
-        flags = [
-            f"--run={folder / system}",
-            f"--model.system={system}",
-            f"--data.source={source}",
-            f"--data.folder={source.parent / 'data'}",
-            "--data.core=1",
-            "--model.embedding_size=16",
-            "--model.history_length=4",
-            "--training.initial_stddev=0.1",
-            "--training.learning_rate=0.01",
-            "--training.batch_size=64",
-            "--training.max_epochs=2",
-            "--evaluation.negatives=30",
-        ]
-        if system in ("timirec", "comirec"):
-            flags.append("--model.num_interests=2")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["train", *flags])
-            train.main()
-    return {system: folder / system for system in sources}
+def fitted(system: str, log: Path) -> Recommender:
+    """A small recommender: 4 items of history, vectors of 16 numbers and, if several, 2 interests.
+
+    Args:
+        system: The system's name.
+        log: A CSV.
+    """
+    settings = {"core": 1, "history_length": 4, "folder": str(log.parent / "data")}
+    if system != "popularity":
+        settings |= {
+            "embedding_size": 16,
+            "initial_stddev": 0.1,
+            "learning_rate": 0.01,
+            "batch_size": 64,
+            "max_epochs": 2,
+        }
+    if system in ("timirec", "comirec"):
+        settings["num_interests"] = 2
+    return Recommender(system, negatives=30, **settings).fit(str(log), silent=True)
 
 
 @pytest.fixture(scope="session")
-def exports(runs, titles, tmp_path_factory) -> dict[str, Path]:
-    """The folder of the models of each run; TiMiRec's with titles and kinds."""
+def recommenders(log, wide_log) -> dict[str, Recommender]:
+    """A recommender by system: of strings; ComiRec's of integers, with two query vectors."""
+    logs = {"timirec": log, "comirec": wide_log, "tisasrec": log, "popularity": log}
+    return {system: fitted(system, source) for system, source in logs.items()}
+
+
+@pytest.fixture(scope="session")
+def exports(recommenders, titles, tmp_path_factory) -> dict[str, Path]:
+    """The folder of the models of each recommender; TiMiRec's with titles and kinds."""
     folder = tmp_path_factory.mktemp("exports")
-    for system, run in runs.items():
+    for system, recommender in recommenders.items():
         settings = ExportSettings(k=5)
         if system == "timirec":
             settings = ExportSettings(k=5, titles=str(titles), categories_column="kind")
-        publish(run, folder / system, settings)
-    return {system: folder / system for system in runs}
+        publish(recommender, folder / system, settings)
+    return {system: folder / system for system in recommenders}
+
+
+# Steps of the slow model: half a minute on a fast machine.
+SLOW = np.int32(30_000_000)
+
+
+@pytest.fixture(scope="session")
+def slow_model(tmp_path_factory) -> Path:
+    """The folder of a model `exact` whose signature `recommend` counts `steps`."""
+    folder = tmp_path_factory.mktemp("slow")
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.int32, "steps")])
+    def count(steps):
+        return {"counted": tf.while_loop(lambda i: i < steps, lambda i: [i + 1], [0])[0]}
+
+    module.count = count
+    tf.saved_model.save(module, str(folder / "exact" / "1"), {"recommend": count})
+    return folder
+
+
+class Loaded:
+    """A version, loaded by TensorFlow.
+
+    Unlike TensorFlow itself, it fills in the inputs that a call leaves out, as a server does.
+
+    Args:
+        version: Its folder.
+    """
+
+    def __init__(self, version: Path):
+        self.definitions = read_signatures(version)
+        self._model = tf.saved_model.load(str(version))
+
+    def __call__(self, signature: str = "recommend", **inputs) -> dict[str, np.ndarray]:
+        """The outputs of a signature for whatever TensorFlow makes tensors of."""
+        definition = self.definitions[signature]
+        inputs = {
+            **{name: tf.make_ndarray(proto) for name, proto in definition.defaults.items()},
+            **inputs,
+        }
+        outputs = self._model.signatures[signature](
+            **{name: tf.constant(x, definition.inputs[name].dtype) for name, x in inputs.items()}
+        )
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+
+@pytest.fixture(scope="session")
+def loaded(exports) -> dict[tuple[str, str], Loaded]:
+    """Each exported model, by the system and the model's name."""
+    return {
+        (system, name): Loaded(folder / name / "1")
+        for system, folder in exports.items()
+        for name in MODELS
+    }
 
 
 class Server:
@@ -88,13 +164,15 @@ class Server:
     Args:
         folder: Of the models.
         flags: Further ones.
+        cwd: The working directory.
     """
 
-    def __init__(self, folder: Path, *flags: str):
-        command = [sys.executable, "-m", "export.server", str(folder), "--port=0"]
+    def __init__(self, folder: Path, *flags: str, cwd: Path = ROOT):
+        command = [sys.executable, "-m", "tfrs_timirec.export.server", str(folder), "--port=0"]
         self.process = subprocess.Popen(
             [*command, "--poll_seconds=0.2", *flags],
-            cwd=ROOT,
+            cwd=cwd,
+            env=ENVIRONMENT,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -104,11 +182,14 @@ class Server:
                 break
         else:
             raise AssertionError("The server ended before it served.")
+        self.log: list[str] = []
+        # A full pipe would stop the server.
+        threading.Thread(target=self.log.extend, args=[self.process.stderr], daemon=True).start()
 
     def stop(self) -> None:
         """Kills it."""
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
 
     @contextmanager
     def stub(self):
@@ -122,8 +203,8 @@ def serve():
     """Starts servers; they are killed in the end."""
     servers = []
 
-    def serve(folder: Path, *flags: str) -> Server:
-        servers.append(Server(folder, *flags))
+    def serve(folder: Path, *flags: str, cwd: Path = ROOT) -> Server:
+        servers.append(Server(folder, *flags, cwd=cwd))
         return servers[-1]
 
     yield serve
@@ -148,3 +229,25 @@ def request(signature: str = "recommend", model: str = "exact", **inputs) -> Pre
     for name, value in inputs.items():
         message.inputs[name].CopyFrom(tf.make_tensor_proto(value))
     return message
+
+
+def proto(dtype, shape, **values) -> TensorProto:
+    """A tensor as a client could have made it, whether or not it makes sense."""
+    tensor = TensorProto(dtype=dtype, **values)
+    for size in shape:
+        tensor.tensor_shape.dim.add().size = size
+    return tensor
+
+
+def statuses(address, model="exact") -> dict[int, ModelVersionStatus]:
+    message = GetModelStatusRequest()
+    message.model_spec.name = model
+    with grpc.insecure_channel(address) as channel:
+        response = ModelServiceStub(channel).GetModelStatus(message, timeout=20)
+    return {status.version: status for status in response.model_version_status}
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]

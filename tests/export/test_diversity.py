@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from export.diversity import diverse_places
+from tfrs_timirec.export.diversity import diverse_places
 
 compiled = tf.function(diverse_places, reduce_retracing=True)
 
@@ -49,43 +49,46 @@ def test_what_may_not_be_chosen_is_not():
 
 
 @pytest.fixture(scope="module")
-def signatures(exports):
-    model = tf.saved_model.load(str(exports["timirec"] / "exact" / "1"))
-    yield model.signatures
-    del model
+def ask(loaded):
+    """A function from history, k and diversity to the outputs."""
+
+    def ask(history, k, diversity, **others):
+        model = loaded["timirec", "exact"]
+        return model("diverse", history=history, k=k, diversity=diversity, **others)
+
+    return ask
 
 
-def ask(signatures, history, k, diversity):
-    return signatures["diverse"](
-        history=tf.constant(history),
-        k=tf.constant(k, tf.int32),
-        diversity=tf.constant(diversity, tf.float32),
-    )
-
-
-def test_each_user_of_a_batch_is_answered_as_alone(signatures):
+def test_each_user_of_a_batch_is_answered_as_alone(ask):
     users = [(["i1", "i2"], 9, 0.0), (["i3", ""], 2, 0.02), (["", ""], 4, 5.0)]
-    together = ask(signatures, *zip(*users, strict=True))
+    together = ask(*zip(*users, strict=True))
     for row, (history, k, diversity) in enumerate(users):
-        alone = ask(signatures, [history], [k], [diversity])
-        answered = together["item_ids"].numpy()[row]
-        assert answered.tolist() == [*alone["item_ids"].numpy()[0], *[b""] * (9 - k)]
+        alone = ask([history], [k], [diversity])
+        answered = together["item_ids"][row]
+        assert answered.tolist() == [*alone["item_ids"][0], *[b""] * (9 - k)]
         assert len(set(answered[:k])) == k and not {i.encode() for i in history if i} & {*answered}
 
 
-def test_more_diversity_is_more_kinds_and_lower_scores(signatures):
+def test_it_chooses_among_what_may_be_recommended(ask):
+    among = [[f"i{i}" for i in range(20)]]
+    answer = ask([["i1"]], 20, 1.0, among=among, exclude=[["i2", "i3"]])
+    items = [item for item in answer["item_ids"][0].tolist() if item]
+    assert sorted(items) == sorted(f"i{i}".encode() for i in range(20) if i not in (1, 2, 3))
+
+
+def test_more_diversity_is_more_kinds_and_lower_scores(ask):
     history = [[f"i{i}", f"i{i + 1}"] for i in range(0, 50, 5)]
     kinds, scores = [], []
     for diversity in (0.0, 0.02, 1e4):
-        answer = ask(signatures, history, 6, diversity)
-        of_items = [[int(item[1:]) % 3 for item in row] for row in answer["item_ids"].numpy()]
+        answer = ask(history, 6, diversity)
+        of_items = [[int(item[1:]) % 3 for item in row] for row in answer["item_ids"]]
         kinds.append(sum(x != y for row in of_items for x in row for y in row))
-        scores.append(answer["scores"].numpy().sum())
+        scores.append(answer["scores"].sum())
     assert kinds == sorted(kinds) and kinds[0] < kinds[-1]
     assert scores == sorted(scores, reverse=True) and scores[0] > scores[-1]
 
 
 @pytest.mark.parametrize("diversity", [-1.0, np.nan, np.inf, [0.0, 1.0]])
-def test_a_diversity_that_makes_no_sense_is_refused(signatures, diversity):
+def test_a_diversity_that_makes_no_sense_is_refused(ask, diversity):
     with pytest.raises(tf.errors.InvalidArgumentError, match="diversity"):
-        ask(signatures, [["i1"]], 3, diversity)
+        ask([["i1"]], 3, diversity)

@@ -24,8 +24,8 @@ from google.protobuf import (
 from jsonargparse import ArgumentParser
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from export.publish import MODELS
-from export.server.settings import ServerSettings
+from tfrs_timirec.export.publish import MODELS
+from tfrs_timirec.export.server.settings import ServerSettings
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "export" / "serving"
@@ -169,7 +169,10 @@ def test_the_embedded_server_takes_its_flags():
     for *names, _ in copies:
         assert all((ROOT / name).exists() for name in names)
     command, *given = entrypoint("embedded.Dockerfile")[2:]
-    assert entrypoint("embedded.Dockerfile")[:2] == ["python", "-m"] and command == "export.server"
+    assert (
+        entrypoint("embedded.Dockerfile")[:2] == ["python", "-m"]
+        and command == "tfrs_timirec.export.server"
+    )
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("folder")
     parser.add_class_arguments(ServerSettings, as_group=False)

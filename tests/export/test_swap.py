@@ -7,7 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-SECONDS = 30
+from tfrs_timirec.export.client import Client
+
+# Of each version, at least.
+SECONDS = 4
 CLIENTS = 3
 
 
@@ -18,7 +21,8 @@ def test_versions_are_swapped_under_load(serve, exports, tmp_path):
     script = Path(__file__).with_name("ask_for.py")
     clients = [
         subprocess.Popen(
-            [sys.executable, str(script), server.address, str(SECONDS), str(number)],
+            [sys.executable, str(script), server.address, str(number)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -27,12 +31,18 @@ def test_versions_are_swapped_under_load(serve, exports, tmp_path):
     for client in clients:
         assert client.stdout.readline() == "asking\n"
     for version in (2, 3, 4):
-        time.sleep(SECONDS / 4)
+        time.sleep(SECONDS)
         part = models / "exact" / f".{version}.part"
         # Another model: TiMiRec's items, ranked by popularity.
         shutil.copytree(exports["popularity" if version % 2 == 0 else "timirec"] / "exact/1", part)
         part.rename(models / "exact" / str(version))
-    reports = [json.loads(client.communicate(timeout=SECONDS + 60)[0]) for client in clients]
+        deadline = time.monotonic() + 60
+        with Client(server.address) as client:
+            while client.versions().get(version) != "AVAILABLE":
+                assert time.monotonic() < deadline, f"version {version} is not served"
+                time.sleep(0.1)
+    time.sleep(SECONDS)
+    reports = [json.loads(client.communicate(timeout=60)[0]) for client in clients]
     for report in reports:
         assert report["errors"] == []
         assert report["requests"] > 100

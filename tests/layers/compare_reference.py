@@ -13,6 +13,8 @@ from tfrs_timirec.layers import (
     DynamicRouting,
     HistoryMean,
     NewestItem,
+    SelfAttentiveExtractor,
+    StateChange,
     TimeIntervalBlock,
     TransformerBlock,
 )
@@ -49,28 +51,38 @@ def weights(layer):
 
 
 def compare(layer, of_one_user, *arguments):
-    """Asserts that the layer's outputs are the reference's at each user's real items."""
+    """Asserts that the layer's outputs are the reference's at each user's real items, else 0."""
     items, _, mask = inputs()
     if not isinstance(layer, TimeIntervalBlock):
-        outputs = np.asarray(layer(items, *arguments, mask=mask))
+        outputs = layer(items, *arguments, mask=mask)
     else:
-        outputs = np.asarray(layer(items, *arguments, inputs_mask=mask))
+        outputs = layer(items, *arguments, inputs_mask=mask)
+    outputs = [np.asarray(output) for output in keras.tree.flatten(outputs)]
     for user, length in enumerate(HISTORY_LENGTHS):
         real = [values[user, :length] for values in (items.astype("float64"), *arguments)]
-        expected = of_one_user(*real)
-        found = outputs[user, :length] if outputs.shape[:2] == mask.shape else outputs[user]
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-    assert np.ptp(outputs) > 0.1
+        expected = keras.tree.flatten(of_one_user(*real))
+        for output, values in zip(outputs, expected, strict=True):
+            padding = [(0, n - m) for n, m in zip(output[user].shape, values.shape, strict=True)]
+            np.testing.assert_allclose(output[user], np.pad(values, padding), rtol=1e-5, atol=1e-5)
+    assert all(np.ptp(output) > 0.1 for output in outputs)
 
 
 def compare_pooling():
     compare(HistoryMean(), reference.history_mean)
     compare(NewestItem(), reference.newest_item)
+    compare(StateChange(), reference.state_change)
+
+
+def compare_extractor():
+    layer = SelfAttentiveExtractor(3, 4, kernel_initializer=initializer(), return_attention=True)
+    layer.build((None, LENGTH, SIZE))
+    all_weights = weights(layer)
+    compare(layer, lambda items: reference.self_attentive_extractor(items, all_weights))
 
 
 def compare_routing():
     for iterations in (1, 3):
-        layer = DynamicRouting(3, LENGTH + 1, iterations, initializer(), seed=5)
+        layer = DynamicRouting(3, LENGTH + 1, iterations, initializer(), 5, return_attention=True)
         layer.build((None, LENGTH, SIZE))
         all_weights = weights(layer)
         compare(
@@ -82,7 +94,7 @@ def compare_routing():
 
 
 def compare_transformer():
-    layer = TransformerBlock(initializer())
+    layer = TransformerBlock(initializer(), return_attention=True)
     layer.build((None, LENGTH, SIZE))
     all_weights = weights(layer)
     compare(layer, lambda items: reference.transformer_block(items, all_weights))
@@ -91,7 +103,7 @@ def compare_transformer():
 def compare_time_intervals():
     _, times, _ = inputs()
     for max_interval in (2, 50):
-        layer = TimeIntervalBlock(LENGTH + 2, max_interval, initializer())
+        layer = TimeIntervalBlock(LENGTH + 2, max_interval, initializer(), return_attention=True)
         layer.build((None, LENGTH, SIZE))
         all_weights = weights(layer)
         compare(
@@ -103,7 +115,13 @@ def compare_time_intervals():
         )
 
 
-COMPARISONS = (compare_pooling, compare_routing, compare_transformer, compare_time_intervals)
+COMPARISONS = (
+    compare_pooling,
+    compare_extractor,
+    compare_routing,
+    compare_transformer,
+    compare_time_intervals,
+)
 
 if __name__ == "__main__":
     for comparison in COMPARISONS:

@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 
 
 def run_script(backend, name, *arguments):
-    """Runs a script of this folder; fails with its error output if it fails."""
+    """What a script of this folder prints; fails with its error output if it fails."""
     environment = {
         **os.environ,
         "KERAS_BACKEND": backend,
@@ -20,3 +20,4 @@ def run_script(backend, name, *arguments):
     command = [sys.executable, str(HERE / name), *map(str, arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -21,8 +21,25 @@ def newest_item(items):
     return items[-1]
 
 
+def state_change(states):
+    """[n, D], the states of one user after each item; [n]."""
+    before = [np.zeros_like(states[0]), *states[:-1]]
+    moved = [np.linalg.norm(h - h_before) for h, h_before in zip(states, before, strict=True)]
+    return np.array(moved) / sum(moved)
+
+
+def self_attentive_extractor(items, weights):
+    """TiMiRec's eq. 1 for one user: items [n, D]; interests [K, D] and A [n, K]."""
+    scores = [_dense(np.tanh(_dense(item, weights, "inner")), weights, "heads") for item in items]
+    a = np.array([softmax(of_interest) for of_interest in np.array(scores).T]).T
+    return a.T @ items, a
+
+
 def dynamic_routing(items, bilinear, initial_logits, iterations):
-    """MIND's algorithm 1 for one user: items [n, D], logits by distance [L + 1, K]; [K, D]."""
+    """MIND's algorithm 1 for one user: items [n, D], logits by distance [L + 1, K].
+
+    Interests [K, D] and the items' shares of them [n, K].
+    """
     n, interests = len(items), initial_logits.shape[1]
     b = np.array([initial_logits[n - i] for i in range(n)])
     mapped = [items[i] @ bilinear for i in range(n)]
@@ -37,7 +54,7 @@ def dynamic_routing(items, bilinear, initial_logits, iterations):
             for i in range(n):
                 for k in range(interests):
                     b[i, k] += u[k] @ mapped[i]
-    return np.array(u)
+    return np.array(u), np.array(w) / np.sum(w, axis=0)
 
 
 def _dense(x, weights, name):
@@ -54,20 +71,21 @@ def _after_attention(x, attended, weights):
 
 
 def transformer_block(items, weights):
-    """One user's items [n, D]; [n, D]."""
+    """One user's items [n, D]; [n, D] and the attention [n, n]."""
     n, size = items.shape
-    outputs = []
+    outputs, rows = [], []
     for i in range(n):
         query = _dense(items[i], weights, "query")
         scores = [query @ _dense(items[j], weights, "key") / size**0.5 for j in range(n)]
         attention = softmax(np.array(scores))
         attended = sum(attention[j] * _dense(items[j], weights, "value") for j in range(n))
         outputs.append(_after_attention(items[i], attended, weights))
-    return np.array(outputs)
+        rows.append(attention)
+    return np.array(outputs), np.array(rows)
 
 
 def time_interval_block(items, times, weights, max_interval):
-    """One user's items [n, D] and times [n]; [D], the output at the newest item."""
+    """One user's items [n, D] and times [n]; the output [D] and attention [n] of the newest."""
     n, size = items.shape
     gaps = [abs(int(times[i]) - int(times[j])) for i in range(n) for j in range(n)]
     unit = min((gap for gap in gaps if gap > 0), default=1)
@@ -87,4 +105,4 @@ def time_interval_block(items, times, weights, max_interval):
     query = _dense(items[-1], weights, "query")
     attention = softmax(np.array([query @ keys[j] / size**0.5 for j in range(n)]))
     attended = sum(attention[j] * values[j] for j in range(n))
-    return _after_attention(items[-1], attended, weights)
+    return _after_attention(items[-1], attended, weights), attention

@@ -14,6 +14,7 @@ from tfrs_timirec.layers import (
     InterestPredictor,
     NewestItem,
     SelfAttentiveExtractor,
+    StateChange,
     TimeIntervalBlock,
     TransformerBlock,
 )
@@ -169,6 +170,7 @@ def test_chance_is_for_training_alone(layer, training):
         (DynamicRouting, {"num_interests": 2, "max_length": 9, "iterations": 2, "seed": 4}),
         (HistoryMean, {}),
         (NewestItem, {}),
+        (StateChange, {}),
         (InterestPredictor, {"num_interests": 2, "num_layers": 3, "dropout": 0.25}),
         (InterestAggregation, {}),
         (SelfAttentiveExtractor, {"num_interests": 2, "attention_width": 5, "dropout": 0.25}),
@@ -181,6 +183,7 @@ def test_the_config_makes_the_same_layer(layer_class, arguments):
         InterestAggregation: {},
         HistoryMean: {},
         NewestItem: {},
+        StateChange: {},
     }.get(layer_class, {"kernel_initializer": INITIALIZER})
     layer = layer_class(**arguments, **initializer, name="its_name")
     clone = layer_class.from_config(layer.get_config())
@@ -261,9 +264,10 @@ def test_outputs_equal_the_numpy_reference_on_jax():
         TransformerBlock(INITIALIZER),
         _with_times(TimeIntervalBlock(LENGTH, 50, INITIALIZER)),
         HistoryMean(),
+        StateChange(),
         DynamicRouting(INTERESTS, iterations=1, kernel_initializer=INITIALIZER),
     ],
-    ids=["block", "intervals", "mean", "routing"],
+    ids=["block", "intervals", "mean", "change", "routing"],
 )
 def test_gradients_are_the_slopes(call):
     """Of a weighted sum of the outputs, along a random direction, by a central difference."""

@@ -14,3 +14,12 @@ def test_a_fitted_keras_model_is_the_same_in_a_fresh_process(tmp_path, backend, 
         assert np.ptp(expected["outputs"]) > 0
         assert expected["moved"].all()
     run_script(backend, "reuse_read.py", tmp_path)
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_importing_the_package_and_the_layers_changes_nothing_in_the_process(backend):
+    run_script(backend, "import_alone.py")
+
+
+def test_tf_keras_stays_keras_3_beside_the_recommender():
+    run_script("tensorflow", "tf_keras_stays.py")

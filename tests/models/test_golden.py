@@ -1,13 +1,13 @@
 """Outputs, losses and gradients equal those of an independent PyTorch implementation to 1e-5."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.golden.layout import VARIANTS, read_golden, reference_in_keras_layout
-from tfrs_timirec.config import ModelSettings
 from tfrs_timirec.models.losses import bpr_loss, distillation_loss, target_similarity
-from tfrs_timirec.models.timirec import TiMiRec
+from tfrs_timirec.models.timirec import TiMiRec, TiMiRecSettings
 
 
 @pytest.fixture(params=VARIANTS)
@@ -18,9 +18,9 @@ def golden(request):
 @pytest.fixture
 def model(golden):
     weights = reference_in_keras_layout(golden, "weight")
-    model = TiMiRec(
+    model = TiMiRec.create(
         num_items=len(weights["items/embeddings"]) - 1,
-        settings=ModelSettings(
+        settings=TiMiRecSettings(
             embedding_size=16,
             num_interests=int(golden["meta/num_interests"]),
             history_length=golden["in/history"].shape[1],
@@ -44,29 +44,37 @@ def batch(golden):
     return {"history": golden["in/history"], "positive": positive, "negative": negative}
 
 
+@pytest.fixture
+def logits(model, batch):
+    predictor = model.user_tower.get_layer("predictor")
+    return keras.Model(model.user_tower.input, predictor.output)({"history": batch["history"]})
+
+
 def equal(ours, reference):
     np.testing.assert_allclose(np.asarray(ours), reference, rtol=1e-5, atol=1e-5)
 
 
-def test_outputs(model, golden, batch):
-    interests = model.pretrained.query_vectors(batch["history"])
+def test_outputs(model, golden, batch, logits):
+    interests = model.pretrained.query_vectors(batch)
     items = model.items(golden["in/items"])
     equal(interests, golden["out/interests"])
-    equal(model.interest_logits(batch["history"]), golden["out/predictor_logits"])
+    equal(logits, golden["out/predictor_logits"])
     equal(target_similarity(interests, items[:, 0]), golden["out/target_similarity"])
-    scores = tf.matmul(model.query_vectors(batch["history"]), items, transpose_b=True)
+    scores = tf.matmul(model.query_vectors(batch), items, transpose_b=True)
     equal(scores[:, 0], golden["out/scores"])
     best = tf.reduce_max(tf.matmul(interests, items, transpose_b=True), axis=1)
     equal(best, golden["out/pretrain_eval_scores"])
+    given = model.represent(batch)
+    equal(given["interests"], golden["out/interests"])
+    equal(given["interest_weights"], tf.nn.softmax(golden["out/predictor_logits"]))
 
 
-def test_losses(model, golden, batch):
-    interests = model.pretrained.query_vectors(batch["history"])
+def test_losses(model, golden, batch, logits):
+    interests = model.pretrained.query_vectors(batch)
     positive, negative = model.items(batch["positive"]), model.items(batch["negative"])
-    query = model.query_vectors(batch["history"])[:, 0]
-    logits = model.interest_logits(batch["history"])
+    query = model.query_vectors(batch)[:, 0]
     distillation = distillation_loss(
-        target_similarity(interests, positive), logits, model.temperature
+        target_similarity(interests, positive), logits, model.settings.temperature
     )
     recommendation = bpr_loss(query, positive, negative)
     equal(tf.reduce_mean(recommendation), golden["out/loss_recommendation"])

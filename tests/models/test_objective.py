@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tfrs_timirec.config import ModelSettings
 from tfrs_timirec.models.losses import gbce_loss, softmax_loss
 from tfrs_timirec.models.objective import Objective
+from tfrs_timirec.models.settings import ModelSettings
 
 BATCH, SIZE, ITEMS = 12, 6, 40
 numbers = st.integers(0, 2**32 - 1)
@@ -31,7 +31,7 @@ def drawn(seed):
 
 def loss(seed, **settings):
     query, positive, negative, table, _ = drawn(seed)
-    return np.asarray(Objective(ModelSettings(**settings))(query, positive, negative, table))
+    return np.asarray(Objective(ModelSettings("any", **settings))(query, positive, negative, table))
 
 
 @hypothesis_settings(deadline=None, max_examples=20)

@@ -1,8 +1,4 @@
-"""What all systems keep to: the contract, the settings, the loss, checkpoints."""
-
-import re
-from dataclasses import fields, replace
-from typing import get_args
+"""What all systems keep to: the contract, the loss, checkpoints."""
 
 import numpy as np
 import pytest
@@ -11,108 +7,125 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tfrs_timirec.config import ModelSettings, SystemName, TrainingSettings
-from tfrs_timirec.errors import UserError
+from tests.models.variants import (
+    BATCH,
+    INTERESTS,
+    ITEMS,
+    LENGTH,
+    SIZE,
+    VARIANTS,
+    histories,
+    make,
+    with_an_empty_history,
+)
+from tfrs_timirec.config import TrainingSettings
+from tfrs_timirec.models.distillation import Distilled
 from tfrs_timirec.models.losses import distillation_loss, label_aware_interest
-from tfrs_timirec.models.popularity import Popularity
-from tfrs_timirec.models.systems import SYSTEMS, check_settings
 from tfrs_timirec.training import checkpoint
 from tfrs_timirec.training.step import TrainingStep
 
-ITEMS, SIZE, LENGTH, INTERESTS, BATCH = 30, 8, 6, 3, 16
-VARIANTS = {
-    "youtube_dnn": {},
-    "gru4rec": {},
-    "mind": {},
-    "mind, p = 2": {"system": "mind", "label_power": 2.0},
-    "comirec": {},
-    "comirec+": {"system": "comirec", "transformer": True, "dropout": 0.2},
-    "sasrec": {"dropout": 0.2},
-    "tisasrec": {"dropout": 0.2, "max_interval": 9},
-    "timirec": {},
-    "timirec, joint": {"system": "timirec", "pretraining": False, "stop_gradient": False},
-    "timirec+, softmax": {
-        "system": "timirec",
-        "transformer": True,
-        "dropout": 0.2,
-        "objective": "sampled_softmax",
-    },
-}
 MANY_VECTORS = ("mind", "comirec")
+LEARNED = [variant for variant in VARIANTS if variant != "popularity"]
+DISTILLED = [variant for variant in VARIANTS if variant.startswith("timirec")]
 variants = pytest.mark.parametrize("variant", VARIANTS)
-
-
-def make(variant, seed=0, stddev=0.5):
-    settings = ModelSettings(
-        system=variant, embedding_size=SIZE, num_interests=INTERESTS, history_length=LENGTH
-    )
-    settings = replace(settings, **VARIANTS[variant])
-    return SYSTEMS[settings.system](ITEMS, settings, stddev, seed)
-
-
-def histories(seed=0, batch=BATCH):
-    """Histories int32 [batch, LENGTH] of 1 to LENGTH items, and times int64 of that shape."""
-    rng = np.random.default_rng(seed)
-    real = np.arange(LENGTH) < rng.integers(1, LENGTH + 1, (batch, 1))
-    real[0] = True
-    items = np.where(real, rng.integers(1, ITEMS + 1, real.shape), 0).astype(np.int32)
-    return items, np.where(real, 10**9 + rng.integers(0, 3, real.shape).cumsum(axis=1), 0)
+learned = pytest.mark.parametrize("variant", LEARNED)
 
 
 def batch_of(seed=0):
-    items, times = histories(seed)
     rng = np.random.default_rng(seed)
     positive, negative = rng.integers(1, ITEMS + 1, (2, BATCH)).astype(np.int32)
-    return {"history": items, "times": times, "positive": positive, "negative": negative}
+    return {**histories(seed), "positive": positive, "negative": negative}
 
 
-def queries(model, items, times):
-    given_to_it = (items, times) if model.needs_times else (items,)
-    return np.asarray(model.query_vectors(*given_to_it))
-
-
-def test_the_names_are_those_of_the_settings():
-    assert tuple(SYSTEMS) == get_args(SystemName)
-
-
-def test_the_settings_tell_which_systems_have_them():
-    documented = dict(re.findall(r"(\w+): ([^:]+?)(?=\n\s+\w+: |$)", ModelSettings.__doc__))
-    for field in fields(ModelSettings):
-        having = [name for name, system in SYSTEMS.items() if field.name in system.uses]
-        told = re.search(r"\(([\w,\s]+)\)\.\s*$", documented[field.name])
-        assert (re.findall(r"\w+", told[1]) if told else []) == sorted(having), field.name
-
-
-@pytest.mark.parametrize(
-    ("system", "changes", "said"),
-    [
-        ("gru4rec", {"transformer": True}, "model.transformer is True, but the system gru4rec"),
-        ("mind", {"dropout": 0.5}, "one of comirec, sasrec, tisasrec, timirec"),
-        ("comirec", {"temperature": 1.0}, "no such setting"),
-        ("popularity", {"num_interests": 2}, "num_interests"),
-        ("sasrec", {"max_interval": 4}, "max_interval"),
-    ],
-)
-def test_a_setting_that_the_system_does_not_have_is_refused(system, changes, said):
-    with pytest.raises(UserError, match=said):
-        check_settings(ModelSettings(system=system, **changes))
-
-
-def test_settings_that_the_system_has_are_taken():
-    for name, changes in VARIANTS.items():
-        check_settings(replace(ModelSettings(system=name.split(",")[0].strip("+")), **changes))
-
-
-@variants
-def test_the_shape_of_the_vectors(variant):
-    model = make(variant)
-    many = INTERESTS if variant.startswith(MANY_VECTORS) else 1
-    assert queries(model, *histories()).shape == (BATCH, many, SIZE)
-    assert model.item_vectors().shape == (ITEMS, SIZE)
-    assert model.phases()[-1] is model
+def queries(model, inputs):
+    return np.asarray(model.query_vectors(inputs))
 
 
 MODELS = {variant: make(variant) for variant in VARIANTS}
+
+
+@variants
+def test_what_a_tower_gives(variant):
+    model, inputs = MODELS[variant], with_an_empty_history()
+    size = 1 if variant == "popularity" else SIZE
+    many = INTERESTS if variant.startswith(MANY_VECTORS) else 1
+    interests = INTERESTS if variant in DISTILLED else many
+    given = {name: np.asarray(values) for name, values in model.represent(inputs).items()}
+    assert {name: (values.dtype, values.shape) for name, values in given.items()} == {
+        "query_vectors": (np.float32, (BATCH, many, size)),
+        "interests": (np.float32, (BATCH, interests, size)),
+        "interest_weights": (np.float32, (BATCH, interests)),
+        "attention": (np.float32, (BATCH, LENGTH, interests)),
+    }
+    assert model.item_vectors().shape == (ITEMS, size)
+    assert model.num_items == ITEMS
+    np.testing.assert_array_equal(queries(model, inputs), given["query_vectors"])
+
+    weights = given["interest_weights"]
+    assert (weights > 0).all()
+    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
+    if variant in DISTILLED:
+        assert np.ptp(weights) > 1e-2
+        query = np.einsum("uk,ukd->ud", weights, given["interests"])
+        np.testing.assert_allclose(given["query_vectors"][:, 0], query, rtol=1e-4, atol=1e-6)
+    else:
+        np.testing.assert_array_equal(given["query_vectors"], given["interests"])
+        np.testing.assert_allclose(weights, 1 / interests, rtol=1e-6)
+
+    real = inputs["history"] > 0
+    attention = given["attention"]
+    assert (attention >= 0).all()
+    assert (attention[~real] == 0).all()
+    # Popularity makes nothing of the history.
+    expected = real.any(axis=1) * (variant != "popularity")
+    for sums, total in zip(attention.sum(axis=1), expected, strict=True):
+        np.testing.assert_allclose(sums, total, rtol=1e-5)
+
+
+@variants
+def test_what_a_tower_takes(variant):
+    taken = ["history", "times"] if variant == "tisasrec" else ["history"]
+    assert MODELS[variant].tower_inputs == taken
+
+
+@learned
+def test_the_last_phase_is_the_whole(variant):
+    assert MODELS[variant].phases()[-1] is MODELS[variant]
+
+
+@pytest.mark.parametrize("variant", DISTILLED)
+def test_the_first_phase_is_the_extractor_and_shares_its_layers(variant):
+    model = MODELS[variant]
+    assert isinstance(model, Distilled)
+    first, inputs = model.pretrained, histories()
+    interests = np.asarray(model.represent(inputs)["interests"])
+    np.testing.assert_array_equal(queries(first, inputs), interests)
+    assert type(first) is model.extractor
+    weights = {name for name in model.state if not name.startswith("seed")}
+    of_extractor = {name for name in weights if not name.startswith("predictor")}
+    assert of_extractor == {name for name in first.state if not name.startswith("seed")}
+    assert of_extractor < weights
+    assert all(first.state[name] is model.state[name] for name in of_extractor)
+
+
+@pytest.mark.parametrize(
+    ("variant", "title"),
+    [
+        ("popularity", "popularity"),
+        ("mind", "MIND"),
+        ("comirec+", "ComiRec+"),
+        ("timirec", "TiMiRec"),
+        ("timirec, joint", "TiMiRec, joint training, without stop-gradient"),
+        ("timirec+, softmax", "TiMiRec+"),
+        ("timirec_mind", "TiMiRec (MIND)"),
+    ],
+)
+def test_titles(variant, title):
+    assert MODELS[variant].title == title
+
+
+def test_all_titles_of_the_systems_differ():
+    assert len({model.title for model in MODELS.values()}) == len(VARIANTS) - 1  # MIND twice
 
 
 @variants
@@ -120,50 +133,56 @@ MODELS = {variant: make(variant) for variant in VARIANTS}
 @given(st.integers(0, 2**32 - 1))
 def test_padding_changes_nothing(variant, seed):
     model = MODELS[variant]
-    items, times = histories(seed)
-    length = np.count_nonzero(items, axis=1).max()
-    expected = queries(model, items, times)
-    for width in {length, LENGTH}:
-        narrow = queries(model, items[:, :width], times[:, :width])
-        np.testing.assert_allclose(narrow, expected, rtol=1e-4, atol=1e-5)
-    short = np.count_nonzero(items, axis=1) <= 2
-    narrow = queries(model, items[short, :2], times[short, :2])
-    np.testing.assert_allclose(narrow, expected[short], rtol=1e-4, atol=1e-5)
+    inputs = histories(seed)
+    lengths = np.count_nonzero(inputs["history"], axis=1)
+
+    def narrow(rows, width):
+        return queries(model, {name: values[rows, :width] for name, values in inputs.items()})
+
+    expected = queries(model, inputs)
+    for width in {lengths.max(), LENGTH}:
+        found = narrow(slice(None), width)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    short = lengths <= 2
+    np.testing.assert_allclose(narrow(short, 2), expected[short], rtol=1e-4, atol=1e-5)
 
 
 @variants
 def test_whether_the_order_of_the_older_items_matters(variant):
-    model = make(variant)
-    items, times = np.array([[3, 7, 11, 2, 9, 5]], np.int32), np.array([[1, 3, 3, 4, 9, 11]])
-    other = np.array([[11, 2, 3, 9, 7, 5]], np.int32)
-    matters = np.abs(queries(model, other, times) - queries(model, items, times)).max() > 1e-3
-    assert matters == (variant not in ("youtube_dnn", "comirec"))
+    model, times = MODELS[variant], np.array([[1, 3, 3, 4, 9, 11]])
+    one, other = (
+        queries(model, {"history": np.array([items], np.int32), "times": times})
+        for items in ([3, 7, 11, 2, 9, 5], [11, 2, 3, 9, 7, 5])
+    )
+    matters = np.abs(other - one).max() > 1e-3
+    assert matters == (variant not in ("popularity", "youtube_dnn", "comirec"))
 
 
-@variants
+@learned
 def test_the_newest_item_matters(variant):
-    model = make(variant)
-    items, times = histories()
-    other = items.copy()
-    other[0, -1] = items[0, -1] % ITEMS + 1
-    changed = np.abs(queries(model, other, times) - queries(model, items, times)).max(axis=(1, 2))
+    model, inputs, other = MODELS[variant], histories(), histories()
+    other["history"][0, -1] = inputs["history"][0, -1] % ITEMS + 1
+    changed = np.abs(queries(model, other) - queries(model, inputs)).max(axis=(1, 2))
     assert changed[0] > 1e-3
     assert changed[1:].max() == 0
 
 
 def test_tisasrec_reads_intervals_alone():
-    model, (items, times) = make("tisasrec"), histories()
-    expected = queries(model, items, times)
-    np.testing.assert_array_equal(queries(model, items, times * 60), expected)
-    np.testing.assert_array_equal(queries(model, items, times + 10**12), expected)
-    other = times + np.arange(LENGTH) ** 2
-    assert np.abs(queries(model, items, other) - expected).max() > 1e-3
+    model, inputs = MODELS["tisasrec"], histories()
+
+    def at(times):
+        return queries(model, {**inputs, "times": times})
+
+    times, expected = inputs["times"], queries(model, inputs)
+    np.testing.assert_array_equal(at(times * 60), expected)
+    np.testing.assert_array_equal(at(times + 10**12), expected)
+    assert np.abs(at(times + np.arange(LENGTH) ** 2) - expected).max() > 1e-3
 
 
-@pytest.mark.parametrize("variant", [v for v in VARIANTS if not v.startswith("timirec")])
+@pytest.mark.parametrize("variant", [v for v in LEARNED if v not in DISTILLED])
 def test_the_loss_is_that_of_the_vector_that_matches_best(variant):
-    model, inputs = make(variant), batch_of()
-    vectors = queries(model, inputs["history"], inputs["times"]).astype("float64")
+    model, inputs = MODELS[variant], batch_of()
+    vectors = queries(model, inputs).astype("float64")
     items = np.asarray(model.items.embeddings.value, "float64")
     expected = []
     for user in range(BATCH):
@@ -176,6 +195,25 @@ def test_the_loss_is_that_of_the_vector_that_matches_best(variant):
             query = vectors[user][matches.argmax()]
         expected.append(-np.log(1 / (1 + np.exp(-(query @ positive - query @ negative)))))
     np.testing.assert_allclose(model.compute_loss(inputs), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["timirec", "timirec, joint", "timirec_mind"])
+def test_the_loss_of_a_distilled_system(variant):
+    """Eq. 11 in NumPy; the logits are the logarithms of the weights, but for a constant."""
+    model, inputs = MODELS[variant], batch_of()
+    given = {name: np.asarray(v, "float64") for name, v in model.represent(inputs).items()}
+    items = np.asarray(model.items.embeddings.value, "float64")
+    positive, negative = items[inputs["positive"]], items[inputs["negative"]]
+    margin = np.einsum("ud,ud->u", given["query_vectors"][:, 0], positive - negative)
+    lengths = np.linalg.norm(given["interests"], axis=2) * np.linalg.norm(positive, axis=1)[:, None]
+    similarity = np.einsum("ukd,ud->uk", given["interests"], positive) / lengths
+    temperature = model.settings.temperature
+    teacher = np.exp(similarity / temperature)
+    student = given["interest_weights"] ** (1 / temperature)
+    teacher, student = (p / p.sum(axis=1, keepdims=True) for p in (teacher, student))
+    divergence = (teacher * np.log(teacher / student)).sum(axis=1)
+    expected = np.log1p(np.exp(-margin)) + temperature**2 * divergence
+    np.testing.assert_allclose(model.compute_loss(inputs), expected, rtol=1e-3, atol=1e-5)
 
 
 def test_a_higher_power_comes_closer_to_the_best_matching_interest():
@@ -212,7 +250,7 @@ def test_the_gradient_of_the_soft_labels(stop_gradient):
 
 
 def test_joint_training_has_one_phase():
-    assert [len(make(variant).phases()) for variant in ("timirec", "timirec, joint")] == [2, 1]
+    assert [len(MODELS[variant].phases()) for variant in ("timirec", "timirec, joint")] == [2, 1]
 
 
 @pytest.fixture
@@ -223,7 +261,7 @@ def eager():
     tf.config.run_functions_eagerly(False)
 
 
-@variants
+@learned
 def test_it_learns_and_its_checkpoint_is_all_of_it(variant, eager, tmp_path):
     inputs = {**batch_of(), "weight": np.ones(BATCH, np.float32)}
     model = make(variant, stddev=0.1)
@@ -241,10 +279,10 @@ def test_it_learns_and_its_checkpoint_is_all_of_it(variant, eager, tmp_path):
     checkpoint.save(tmp_path / "best.npz", model.state, {})
     other = make(variant, seed=1)
     assert other.state.keys() == model.state.keys()
-    expected = queries(model, *histories(1))
-    assert np.abs(queries(other, *histories(1)) - expected).max() > 1e-3
+    expected = queries(model, histories(1))
+    assert np.abs(queries(other, histories(1)) - expected).max() > 1e-3
     checkpoint.load(tmp_path / "best.npz", other.state)
-    np.testing.assert_array_equal(queries(other, *histories(1)), expected)
+    np.testing.assert_array_equal(queries(other, histories(1)), expected)
     np.testing.assert_array_equal(other.item_vectors(), model.item_vectors())
 
 
@@ -262,7 +300,9 @@ def test_the_cosine_ends_at_zero(eager):
     assert moved[6] == 0 < moved[5] < moved[1]
 
 
-@pytest.mark.parametrize("variant", ["mind", "comirec+", "sasrec", "tisasrec", "timirec+, softmax"])
+@pytest.mark.parametrize(
+    "variant", ["mind", "comirec+", "sasrec", "tisasrec", "timirec+, softmax", "timirec_mind"]
+)
 def test_chance_is_part_of_the_state(variant):
     """A restored model draws what the saved one would have drawn next."""
     model, other, inputs = make(variant), make(variant, seed=1), batch_of()
@@ -275,8 +315,30 @@ def test_chance_is_part_of_the_state(variant):
     assert np.abs(again - expected).max() > 1e-6
 
 
-def test_popularity_has_nothing_to_learn():
-    model = Popularity(np.array([3, 1, 2]))
-    assert (model.state, model.phases()) == ({}, [])
-    scores = queries(model, *histories())[:, 0] @ np.asarray(model.item_vectors()).T
-    assert scores.tolist() == [[3, 1, 2]] * BATCH
+def test_popularity_scores_with_counts_and_has_nothing_to_train():
+    model, counts = make("popularity"), np.arange(ITEMS, 0, -1)
+    model.learn_counts(counts)
+    assert model.phases() == []
+    scores = queries(model, with_an_empty_history())[:, 0] @ np.asarray(model.item_vectors()).T
+    assert scores.tolist() == [counts.tolist()] * BATCH
+
+
+@learned
+def test_a_learned_system_has_no_use_for_counts(variant):
+    model = MODELS[variant]
+    before = np.array(model.item_vectors())
+    model.learn_counts(np.ones(ITEMS, np.int64))
+    np.testing.assert_array_equal(model.item_vectors(), before)
+
+
+@learned
+def test_the_seed_decides_the_weights(variant):
+    first, same, other = (np.asarray(make(variant, seed).item_vectors()) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, same)
+    assert np.abs(first - other).max() > 0.1
+
+
+def test_a_system_is_not_saved_as_a_tfrs_model(tmp_path):
+    with pytest.raises(NotImplementedError, match="user_tower.save"):
+        MODELS["timirec"].save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())

@@ -1,12 +1,12 @@
-"""Evaluates run folders again in this one process.
+"""Evaluates the recommenders of run folders in this one process; prints a line of JSON for each.
 
 Usage: python evaluate_runs.py <run folder>...
 """
 
+import json
 import sys
-from pathlib import Path
 
-from tfrs_timirec.evaluate import evaluate
+from tfrs_timirec import Recommender
 
 for folder in sys.argv[1:]:
-    evaluate(Path(folder))
+    print(json.dumps(Recommender.load(folder).evaluate()))

@@ -9,8 +9,9 @@ import pytest
 
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.training import checkpoint
+from tfrs_timirec.training.progress import Progress
 
-PROGRESS = {"phase": 2, "best": 0.25, "log": [{"epoch": 1, "metric": 0.1}]}
+PROGRESS = {"phase": 2, "best": 0.25, "log": [{"phase": 1, "epoch": 1, "metric": 0.1}]}
 
 
 def _variables(seed=0, rows=3):
@@ -56,7 +57,7 @@ def test_what_is_saved_is_loaded(path):
     assert not _same(variables, saved)
     checkpoint.load(path, variables)
     assert _same(variables, saved)
-    assert checkpoint.load_progress(path) == PROGRESS
+    assert checkpoint.load_progress(path) == Progress(**PROGRESS)
     assert os.listdir(path.parent) == [path.name]
 
 
@@ -65,7 +66,7 @@ def test_the_newest_save_counts(path):
     variables = _variables()
     checkpoint.load(path, variables)
     assert _same(variables, _values(_variables(seed=1)))
-    assert checkpoint.load_progress(path) == {"phase": 3}
+    assert checkpoint.load_progress(path) == Progress(phase=3)
 
 
 def test_an_absent_file_is_told(tmp_path):
@@ -138,6 +139,39 @@ def test_a_write_that_fails_leaves_the_file_that_was_there(path, limit):
     }
     command = [sys.executable, "-B", str(script), str(path), str(limit)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stderr.strip()) == (1, "told: File too large")
+    told = f"told: {path} cannot be written (File too large): what was there before is intact"
+    assert done.returncode == 1 and done.stderr.startswith(told)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
+
+
+ROW = {"phase": 1, "epoch": 1, "metric": 0.5}
+WRONG = [
+    [],
+    7,
+    "phase",
+    None,
+    {"fase": 1},
+    {"phase": "1"},
+    {"phase": -1},
+    {"epoch": 1.5},
+    {"epoch": 1, "log": []},
+    {"step": True},
+    {"declines": None},
+    {"best": "high"},
+    {"loss_sum": [1]},
+    {"log": 3},
+    {"log": [3]},
+    {"log": [{}]},
+    {"log": {"phase": 1}},
+    {"log": [ROW, {**ROW, "loss": 1.0}]},
+    {"log": [{**ROW, "metric": "good"}]},
+]
+
+
+@pytest.mark.parametrize("progress", WRONG, ids=repr)
+def test_a_progress_of_a_wrong_type_is_told(path, progress):
+    checkpoint.save(path, _variables(), progress)
+    with pytest.raises(UserError, match=r"last.npz is damaged \(.*\): restore") as error:
+        checkpoint.load_progress(path)
+    assert "\n" not in str(error.value)

@@ -1,5 +1,6 @@
 """A user's mistake is one sentence and exit code 2, and leaves nothing half-written."""
 
+import math
 import shutil
 import sys
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from tfrs_timirec import evaluate, train
+from tfrs_timirec.training.step import TrainingStep
 
 
 @pytest.fixture
@@ -70,8 +72,9 @@ def test_log(fails, arguments, tmp_path, text, said):
 
 
 def test_a_log_without_times_for_a_system_that_needs_them(fails, arguments, tmp_path):
-    arguments = [a for a in arguments if not a.startswith("--model.predictor")]
-    arguments += ["--model.system=tisasrec", "--model.num_interests=4"]
+    of_timirec = ("--model.predictor", "--model.num_interests")
+    arguments = [a for a in arguments if not a.startswith(of_timirec)]
+    arguments += ["--model.system=tisasrec"]
     run = f"--run={tmp_path / 'run'}"
     errors = fails(train, *arguments, "--data.time_column=null", run)
     assert "tisasrec needs times" in errors and "set data.time_column" in errors
@@ -105,20 +108,12 @@ def test_a_log_too_short_to_train_on(fails, arguments, tmp_path):
     assert "nothing to train on" in errors
 
 
-@pytest.fixture(scope="module")
-def trained(arguments, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["command", *arguments, f"--run={folder}"])
-        train.main()
-    return folder
-
-
 @pytest.fixture
-def run(trained, arguments, tmp_path):
+def run(systems, tmp_path):
     """A copy of a trained run folder, and the arguments that made it."""
     folder = tmp_path / "run"
-    shutil.copytree(trained, folder)
+    shutil.copytree(systems.folder / "timirec", folder)
+    arguments = [a for a in systems.commands["timirec"] if not a.startswith("--run")]
     return folder, [*arguments, f"--run={folder}"]
 
 
@@ -128,41 +123,70 @@ def test_runs(fails, run, log):
 
     assert "add --resume" in fails(train, *arguments)
     errors = fails(train, *arguments, "--resume", "--model.num_interests=3")
-    assert "another configuration: model.num_interests is 2 there and 3 here" in errors
+    assert "another configuration: model.num_interests is 4 there and 3 here" in errors
     assert "is no run folder" in fails(train, *arguments, f"--run={log.parent}")
-    assert "is not a run folder" in fails(evaluate, str(log.parent))
-    assert files == {path: path.read_bytes() for path in files}
+    assert "is no saved recommender" in fails(evaluate, str(log.parent))
+    assert files == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
     best = folder / "checkpoints" / "phase2.npz"
     content = bytearray(best.read_bytes())
     content[len(content) // 2] ^= 255
     best.write_bytes(content)
-    assert "phase2.npz is damaged" in fails(evaluate, str(folder))
+    assert "phase2.npz is damaged" in fails(train, *arguments, "--resume")
     best.unlink()
-    assert "train the run first" in fails(evaluate, str(folder))
+    assert "train the run first" in fails(train, *arguments, "--resume")
 
     latest = folder / "checkpoints" / "latest.npz"
     latest.write_bytes(latest.read_bytes()[:100])
     assert "latest.npz is damaged" in fails(train, *arguments, "--resume")
 
     (folder / "settings.yaml").write_text("model: [")
-    assert "settings.yaml is damaged" in fails(evaluate, str(folder))
+    assert "settings.yaml is damaged" in fails(train, *arguments, "--resume")
 
 
-def test_another_log_under_the_same_name(fails, run, log):
+def test_a_run_whose_model_is_damaged_or_missing(fails, run):
     folder, _ = run
+    tower = folder / "model" / "user_tower.keras"
+    content = bytearray(tower.read_bytes())
+    content[len(content) // 2] ^= 255
+    tower.write_bytes(content)
+    assert "user_tower.keras is missing or damaged" in fails(evaluate, str(folder))
+    tower.unlink()
+    assert "user_tower.keras is missing or damaged" in fails(evaluate, str(folder))
+    shutil.rmtree(folder / "model")
+    errors = fails(evaluate, str(folder))
+    assert f"{folder} is not trained to its end" in errors and "--resume" in errors
+    assert errors.count("\n") == 1
+
+
+def test_another_log_under_the_same_name(fails, run, systems, monkeypatch, capsys):
+    folder, arguments = run
+    log = systems.folder / "log.csv"
     lines = log.read_text().splitlines(keepends=True)
     try:
         log.write_text("".join(lines[:-13]))
-        assert "The log has changed" in fails(evaluate, str(folder))
+        assert "The log has changed" in fails(train, *arguments, "--resume")
+        monkeypatch.setattr(sys, "argv", ["command", str(folder)])
+        evaluate.main()
+        assert "TiMiRec" in capsys.readouterr().out
     finally:
         log.write_text("".join(lines))
 
 
 def test_nan_loss_keeps_the_last_good_checkpoint(fails, arguments, tmp_path, monkeypatch):
     run = tmp_path / "run"
-    errors = fails(train, *arguments, "--training.learning_rate=1e38", f"--run={run}")
+    step, losses = TrainingStep.__call__, []
+
+    def broken(self, inputs):
+        losses.append(step(self, inputs))
+        # In the second epoch.
+        return losses[-1] if len(losses) < 80 else math.nan
+
+    monkeypatch.setattr(TrainingStep, "__call__", broken)
+    errors = fails(train, *arguments, f"--run={run}")
     assert "The loss is " in errors and "step" in errors and "learning_rate" in errors
-    for path in (run / "checkpoints").glob("*.npz"):
+    saved = list((run / "checkpoints").glob("*.npz"))
+    assert len(saved) == 2
+    for path in saved:
         with np.load(path) as arrays:
             assert all(np.isfinite(arrays[name]).all() for name in arrays.files)

@@ -33,6 +33,16 @@ def weights(run: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def contents(run: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def figures(output: str, system: str) -> list[list[str]]:
+    """The system's row of each table that was printed."""
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in output.splitlines()]
+    return [row for row in rows if row and row[0] == system]
+
+
 def test_killed_and_interrupted_runs_end_like_an_undisturbed_one(start, arguments, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     undisturbed = start("tfrs_timirec.train", *arguments, f"--run={whole}")
@@ -68,12 +78,17 @@ def test_killed_and_interrupted_runs_end_like_an_undisturbed_one(start, argument
     metrics = (whole / "metrics.json").read_text()
     assert metrics == (broken / "metrics.json").read_text()
 
-    (whole / "metrics.json").unlink()
+    before = contents(whole)
     process = start("tfrs_timirec.evaluate", str(whole))
-    _, errors = process.communicate(timeout=120)
+    printed, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    assert (whole / "metrics.json").read_text() == metrics
+    assert contents(whole) == before
+    for system in ("popularity", "TiMiRec"):
+        assert len(figures(output, system)) == 2
+        assert figures(printed, system) == figures(output, system)
     assert json.loads(metrics)["users"] == 400
     for name in ("settings.yaml", "environment.json", "curve.png", "users.parquet", "log.csv"):
         assert (whole / name).stat().st_size > 0
+    for name in ("recommender.json", "user_tower.keras", "sequences/interactions.parquet"):
+        assert (whole / "model" / name).stat().st_size > 0
     assert list((whole / "tensorboard").rglob("events.out.tfevents.*"))

@@ -10,8 +10,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tfrs_timirec import train
-
 TITLES = {
     "popularity": ["popularity"],
     "youtube_dnn": ["popularity", "YouTube DNN"],
@@ -20,31 +18,15 @@ TITLES = {
     "comirec": ["popularity", "ComiRec"],
     "sasrec": ["popularity", "SASRec"],
     "tisasrec": ["popularity", "TiSASRec"],
+    "timirec": ["popularity", "ComiRec (phase 1)", "TiMiRec"],
+    "timirec_mind": ["popularity", "MIND (phase 1)", "TiMiRec (MIND)"],
 }
 
 
-@pytest.fixture(scope="module")
-def runs(log, tmp_path_factory):
-    """The folder of a run of each system; TiMiRec's is tested beside this one."""
-    folder = tmp_path_factory.mktemp("systems")
-    for system in TITLES:
-        with pytest.MonkeyPatch.context() as patch:
-            arguments = [
-                f"--run={folder / system}",
-                f"--model.system={system}",
-                f"--data.source={log}",
-                f"--data.folder={log.parent / 'data'}",
-                "--model.embedding_size=16",
-                "--model.history_length=2",
-                "--training.initial_stddev=0.1",
-                "--training.learning_rate=0.01",
-                "--training.batch_size=64",
-                "--training.max_epochs=3",
-                "--evaluation.negatives=30",
-            ]
-            patch.setattr(sys, "argv", ["command", *arguments])
-            train.main()
-    return folder
+@pytest.fixture
+def runs(systems):
+    """The folder of a run of each system."""
+    return systems.folder
 
 
 def read_metrics(runs):
@@ -61,17 +43,17 @@ def test_each_system_is_reported_under_its_name(runs):
 @pytest.mark.parametrize("system", [name for name in TITLES if name != "popularity"])
 def test_each_system_learns(runs, system):
     with open(runs / system / "log.csv") as file:
-        losses = [float(row["loss"]) for row in csv.DictReader(file)]
-    assert losses[0] > losses[1] > losses[2]
-    popularity, learned = read_metrics(runs)[system]["test"].values()
+        rows = list(csv.DictReader(file))
+    for phase in {row["phase"] for row in rows}:
+        losses = [float(row["loss"]) for row in rows if row["phase"] == phase]
+        assert losses[0] > losses[1] > losses[2]
+    popularity, *_, learned = read_metrics(runs)[system]["test"].values()
     assert learned["sampled"]["HR@5"] > popularity["sampled"]["HR@5"] + 0.1
 
 
 def test_a_fresh_process_gives_the_same_metrics(runs):
     expected = read_metrics(runs)
     folders = [runs / system for system in TITLES]
-    for folder in folders:
-        (folder / "metrics.json").unlink()
     script = Path(__file__).with_name("evaluate_runs.py")
     done = subprocess.run(
         [sys.executable, str(script), *map(str, folders)],
@@ -81,4 +63,9 @@ def test_a_fresh_process_gives_the_same_metrics(runs):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert read_metrics(runs) == expected
+    for system, line in zip(TITLES, done.stdout.splitlines(), strict=True):
+        # What a system was before its last phase is not kept.
+        of_phases = [title for title in TITLES[system] if "phase" in title]
+        for title in of_phases:
+            del expected[system]["test"][title]
+        assert json.loads(line) == expected[system]

@@ -7,57 +7,46 @@ from scipy.special import rel_entr, softmax
 
 from tfrs_timirec.comparison.settings import Entry
 from tfrs_timirec.data.instances import evaluation_instances
-from tfrs_timirec.models.timirec import TiMiRec
-from tfrs_timirec.training import checkpoint
-from tfrs_timirec.training.run import Run
-from tfrs_timirec.training.session import Session
+from tfrs_timirec.data.splits import split_of
+from tfrs_timirec.models.distillation import Distilled
+from tfrs_timirec.recommender import Recommender
 
-USERS = 2_000
+TARGETS = 2_000
 TEMPERATURE = 0.1
 
 
 class Trained:
-    """A trained system and its test users.
+    """A trained system and its test targets.
 
     Args:
         entry: Its training.
     """
 
     def __init__(self, entry: Entry):
-        run = Run(entry.folder)
-        self.session = Session(run.settings())
-        self.model, self.store = self.session.model, self.session.store
-        if self.model.phases():
-            checkpoint.load(run.best(len(self.model.phases())), self.model.state)
-        self.length = self.session.settings.model.history_length
-        self.instances = evaluation_instances(self.store, "test", self.length)
-        self.items = np.asarray(self.model.item_vectors())
+        recommender = Recommender.load(entry.folder)
+        settings = recommender.settings
+        self.model, self.store = recommender.system, recommender.sequences
+        self.length = settings.model.history_length
+        split = split_of(self.store, settings.data)
+        self.instances = evaluation_instances(self.store, split, "test", self.length)
+        self.items = recommender.item_vectors()
 
-    def histories(self, users: np.ndarray) -> list[np.ndarray]:
-        """What `query_vectors` takes, for these users."""
-        inputs = [self.instances.histories(users, self.length)]
-        if self.model.needs_times:
-            inputs.append(self.instances.history_times(users, self.length))
-        return inputs
+    def represent(self, targets: np.ndarray) -> dict[str, np.ndarray]:
+        """What the user tower gives, for the histories of these targets."""
+        given = self.model.represent(self.instances.inputs(targets, self.length))
+        return {name: np.asarray(values) for name, values in given.items()}
 
-    def interests(self, users: np.ndarray) -> np.ndarray:
-        """float32 [users, K, D]; one vector each for a system without interests."""
-        histories = self.histories(users)
-        return np.asarray(self.model.interest_vectors(*histories))
-
-    def scores(self, users: np.ndarray, queries: np.ndarray | None = None) -> np.ndarray:
-        """float32 [users, items]; −inf for items of the history.
+    def scores(self, targets: np.ndarray, queries: np.ndarray) -> np.ndarray:
+        """float32 [targets, items]; −inf for items of the history.
 
         Args:
-            users: Their numbers.
-            queries: [users, M, D]; those of the system without.
+            targets: Their numbers.
+            queries: [targets, M, D].
         """
-        if queries is None:
-            queries = np.asarray(self.model.query_vectors(*self.histories(users)))
         scores = np.max(queries @ self.items.T, axis=1)
-        for row, user in enumerate(users):
-            begin, target = self.store.offsets[user], self.instances.target[user]
-            scores[row, self.store.items[begin:target] - 1] = -np.inf
+        for row, target in enumerate(targets):
+            begin, end = self.instances.begin[target], self.instances.end[target]
+            scores[row, self.store.items[begin:end] - 1] = -np.inf
         return scores
 
 
@@ -85,12 +74,13 @@ def divergences(trained: Trained) -> np.ndarray:
         trained: A system with several interests.
 
     Returns:
-        float [users], in bits, of a sample of the test users.
+        float [targets], in bits, of a sample of the test targets.
     """
-    users = sample(trained)
-    interests = trained.interests(users)
-    best = trained.scores(users).argmax(axis=1)
-    target = trained.instances.positives[users] - 1
+    targets = sample(trained)
+    given = trained.represent(targets)
+    interests = given["interests"]
+    best = trained.scores(targets, given["query_vectors"]).argmax(axis=1)
+    target = trained.instances.positives[targets] - 1
     of_target = distribution(interests, trained.items[target])
     of_best = distribution(interests, trained.items[best])
     return jensen_shannon(of_target, of_best)
@@ -113,9 +103,9 @@ def jensen_shannon(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 
 
 def sample(trained: Trained) -> np.ndarray:
-    """The same users for all systems."""
-    count = trained.store.num_users
-    return np.random.default_rng(0).choice(count, min(USERS, count), replace=False)
+    """The same targets for all systems."""
+    count = len(trained.instances)
+    return np.random.default_rng(0).choice(count, min(TARGETS, count), replace=False)
 
 
 @dataclass
@@ -154,42 +144,43 @@ def case(trained: Trained, user_id: str | None, top: int = 10) -> Case:
     Raises:
         ValueError: If there is no such user.
     """
-    store = trained.store
+    store, instances = trained.store, trained.instances
     if user_id is None:
-        users = sample(trained)
+        targets = sample(trained)
     else:
-        users = np.array([[str(u) for u in store.user_ids.to_pylist()].index(user_id)])
-    interests = trained.interests(users)
-    with_predictor, without = trained.scores(users), trained.scores(users, interests)
-    target = trained.instances.positives[users]
-    rows = np.arange(len(users))
+        user = [str(u) for u in store.user_ids.to_pylist()].index(user_id)
+        targets = np.flatnonzero(instances.users == user)
+    given = trained.represent(targets)
+    with_predictor = trained.scores(targets, given["query_vectors"])
+    without = trained.scores(targets, given["interests"])
+    positive = instances.positives[targets]
 
     def rank(scores):
-        return (scores >= scores[rows, target - 1][:, None]).sum(axis=1)
+        return (scores >= np.take_along_axis(scores, positive[:, None] - 1, axis=1)).sum(axis=1)
 
     gain = np.log(rank(without)) - np.log(rank(with_predictor))
     row = int(gain.argmax())
-    user = users[row]
-    history = store.items[store.offsets[user] : trained.instances.target[user]][-trained.length :]
+    target = targets[row]
+    history = store.items[instances.start[target] : instances.end[target]]
+    interests = given["interests"][row]
     of_history = distribution(
-        np.repeat(interests[row][None], len(history), axis=0), trained.items[history - 1]
+        np.repeat(interests[None], len(history), axis=0), trained.items[history - 1]
     )
-    logits = np.asarray(trained.model.interest_logits(*trained.histories(users[row : row + 1])))
     return Case(
-        user=str(store.user_ids[int(user)].as_py()),
+        user=str(store.user_ids[int(instances.users[target])].as_py()),
         history=history,
         history_interest=of_history.argmax(axis=1),
-        target=int(target[row]),
-        predicted=softmax(logits[0]),
-        matched=distribution(interests[row : row + 1], trained.items[target[row : row + 1] - 1])[0],
+        target=int(positive[row]),
+        predicted=given["interest_weights"][row],
+        matched=distribution(interests[None], trained.items[positive[row] - 1][None])[0],
         with_predictor=np.argsort(-with_predictor[row], kind="stable")[:top] + 1,
         without=np.argsort(-without[row], kind="stable")[:top] + 1,
     )
 
 
-def is_timirec(trained: Trained) -> bool:
-    """Whether there is a predictor."""
-    return isinstance(trained.model, TiMiRec)
+def has_predictor(trained: Trained) -> bool:
+    """Whether the interests are weighed by a prediction."""
+    return isinstance(trained.model, Distilled)
 
 
 def in_two_dimensions(trained: Trained) -> tuple[np.ndarray, np.ndarray]:
@@ -198,9 +189,8 @@ def in_two_dimensions(trained: Trained) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         float [items, 2] and [users, K, 2].
     """
-    users = sample(trained)[:200]
+    interests = trained.represent(sample(trained)[:200])["interests"]
     directions = trained.items / np.linalg.norm(trained.items, axis=1, keepdims=True)
-    interests = trained.interests(users)
     interests = interests / np.linalg.norm(interests, axis=2, keepdims=True)
     centre = directions.mean(axis=0)
     _, _, axes = np.linalg.svd(directions - centre, full_matrices=False)

@@ -4,19 +4,18 @@ import importlib.resources
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 from matplotlib.colors import to_hex
 
-from export.metadata import read_metadata
-from export.settings import ExportSettings
 from tfrs_timirec.comparison import pictures
 from tfrs_timirec.comparison.interests import (
     Trained,
     case,
     divergences,
+    has_predictor,
     in_two_dimensions,
-    is_timirec,
 )
 from tfrs_timirec.comparison.results import (
     PROTOCOLS,
@@ -27,6 +26,8 @@ from tfrs_timirec.comparison.results import (
     trainings_table,
 )
 from tfrs_timirec.comparison.settings import ComparisonSettings, Entry, Plan
+from tfrs_timirec.export.metadata import read_metadata
+from tfrs_timirec.export.settings import ExportSettings
 from tfrs_timirec.files import write_whole
 
 
@@ -212,8 +213,7 @@ def _interests(settings: ComparisonSettings, plan: Plan) -> list[Section]:
     by_system, planes = {}, []
     for entry in _first_of_each(plan.systems):
         trained = Trained(entry)
-        interests = trained.interests(trained.instances.users[:1])
-        if interests.shape[1] > 1:
+        if trained.represent(np.arange(1))["interests"].shape[1] > 1:
             by_system[entry.name] = divergences(trained)
             if entry.name == settings.references[0]:
                 planes.append(pictures.plane(*in_two_dimensions(trained)))
@@ -242,7 +242,7 @@ def _case(settings: ComparisonSettings, plan: Plan) -> dict | None:
     """Figure 4, for the template."""
     (entry,) = (e for e in _first_of_each(plan.systems) if e.name == settings.references[0])
     trained = Trained(entry)
-    if not is_timirec(trained):
+    if not has_predictor(trained):
         return None
     found = case(trained, settings.case_user)
     ids = trained.store.item_ids

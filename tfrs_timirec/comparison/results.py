@@ -1,18 +1,41 @@
 """The figures of a comparison: metrics, trainings, tests of the differences."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy import stats
 
 from tfrs_timirec.comparison.settings import Entry
+from tfrs_timirec.errors import UserError
 from tfrs_timirec.evaluation.metrics import metric
 
 PROTOCOLS = {"sampled": "among negatives", "full": "whole catalogue"}
 TESTED = ("HR@10", "NDCG@10")
 RESAMPLES = 2_000
+_COLUMNS = (
+    "loss",
+    "metric",
+    "instances_per_second",
+    "training_seconds",
+    "validation_seconds",
+)
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    BadZipFile,
+    pa.ArrowException,
+)
 
 
 def read_metrics(entries: list[Entry]) -> pd.DataFrame:
@@ -26,10 +49,12 @@ def read_metrics(entries: list[Entry]) -> pd.DataFrame:
     """
     rows = []
     for entry in entries:
-        test = json.loads((entry.folder / "metrics.json").read_text())["test"]
-        # The last one is the whole system; before it come popularity and earlier phases.
-        for protocol, values in list(test.values())[-1].items():
-            rows.append({"name": entry.name, "seed": entry.seed, "protocol": protocol, **values})
+        with _reading(entry.folder / "metrics.json") as path:
+            test = json.loads(path.read_text())["test"]
+            # The last one is the whole system; before it come popularity and earlier phases.
+            for protocol, values in list(test.values())[-1].items():
+                row = {"name": entry.name, "seed": entry.seed, "protocol": protocol}
+                rows.append(row | {name: float(value) for name, value in values.items()})
     return pd.DataFrame(rows)
 
 
@@ -44,19 +69,22 @@ def read_planted(entries: list[Entry]) -> pd.DataFrame:
     """
     rows = []
     for entry in entries:
-        metrics = json.loads((entry.folder / "metrics.json").read_text())
-        if planted := metrics.get("planted interests"):
-            rows.append({"name": entry.name, "seed": entry.seed, **planted})
+        with _reading(entry.folder / "metrics.json") as path:
+            if planted := json.loads(path.read_text()).get("planted interests"):
+                rows.append({"name": entry.name, "seed": entry.seed, **planted})
     return pd.DataFrame(rows)
 
 
 def read_logs(entries: list[Entry]) -> pd.DataFrame:
     """The log of each training, a row an epoch, with its `name` and `seed`; popularity has none."""
-    logs = [
-        pd.read_csv(entry.folder / "log.csv").assign(name=entry.name, seed=entry.seed)
-        for entry in entries
-        if (entry.folder / "log.csv").exists()
-    ]
+    logs = []
+    for entry in entries:
+        if (entry.folder / "log.csv").exists():
+            with _reading(entry.folder / "log.csv") as path:
+                log = pd.read_csv(path)
+                # What `trainings_table` and the pictures of the curves read.
+                numbers = log[["phase", "epoch", *_COLUMNS]].apply(pd.to_numeric)
+                logs.append(numbers.assign(name=entry.name, seed=entry.seed))
     return pd.concat(logs, ignore_index=True)
 
 
@@ -88,8 +116,21 @@ def _parameters(entry: Entry) -> int:
     checkpoints = sorted((entry.folder / "checkpoints").glob("phase*.npz"))
     if not checkpoints:
         return 0
-    with np.load(checkpoints[-1]) as arrays:
+    with _reading(checkpoints[-1]) as path, np.load(path) as arrays:
         return sum(arrays[name].size for name in arrays.files if arrays[name].dtype.kind == "f")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Path]:
+    """Tells what reading a damaged file of a run raises."""
+    try:
+        yield path
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split()).strip(".")
+        raise UserError(
+            f"{path} is missing or damaged ({reason}): delete its run folder, and the same command "
+            "trains it again."
+        ) from error
 
 
 def differences(entries: list[Entry], reference: str) -> pd.DataFrame:
@@ -106,15 +147,17 @@ def differences(entries: list[Entry], reference: str) -> pd.DataFrame:
         A row for each other system and metric: `name`, `metric`, `difference`, `low` and `high` of
         the 95 % interval, and `p`.
     """
-    ranks: dict[str, list[np.ndarray]] = {}
+    ranks: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for entry in entries:
-        table = pq.read_table(entry.folder / "users.parquet")
-        column = [name for name in table.column_names if name.endswith("sampled rank")][-1]
-        ranks.setdefault(entry.name, []).append(table[column].to_numpy())
+        with _reading(entry.folder / "users.parquet") as path:
+            table = pq.read_table(path)
+            column = [name for name in table.column_names if name.endswith("sampled rank")][-1]
+            users = table["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+            ranks.setdefault(entry.name, []).append((table[column].to_numpy(), users))
     rows = []
     for tested in TESTED:
         gains = {
-            name: np.mean([metric(tested, of_seed) for of_seed in of_name], axis=0)
+            name: np.mean([metric(tested, *of_seed) for of_seed in of_name], axis=0)
             for name, of_name in ranks.items()
         }
         for name, of_users in gains.items():

@@ -1,6 +1,6 @@
 """Typed settings of a comparison: each field is a command-line flag and a YAML key."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,7 @@ class ComparisonSettings:
     """What is compared, and how it is told.
 
     Args:
-        base: What all trainings share.
+        base: What all trainings share; a system takes of its model settings those that it has.
         systems: Name → what differs from `base`, nested as there. The first ones' names are those
             of the report's table.
         ablations: The same for the table of ablations.
@@ -32,7 +32,7 @@ class ComparisonSettings:
         jobs: Trainings at a time.
     """
 
-    base: Settings = field(default_factory=Settings)
+    base: Settings
     systems: dict[str, dict] = field(default_factory=dict)
     ablations: dict[str, dict] = field(default_factory=dict)
     references: list[str] = field(default_factory=list)
@@ -112,8 +112,8 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
             )
 
     def entries(name: str, changes: dict) -> list[Entry]:
-        values = _merged(asdict(settings.base), changes)
-        typed = settings_from(values, Path(f"{source}, {name}"))
+        values = _merged(_base_for(settings.base, changes), changes)
+        typed = settings_from(values, f"{source}, {name}")
         return [
             Entry(name, seed, replace(typed, seed=seed), Path(settings.runs, f"{name}-{seed}"))
             for seed in range(settings.seeds)
@@ -143,6 +143,20 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
                 )
             ]
     return Plan(systems, group(settings.ablations), sensitivity)
+
+
+def _base_for(base: Settings, changes: dict) -> dict:
+    """The shared settings without those that the system of the changes does not have."""
+    # Systems import Keras, which takes seconds.
+    from tfrs_timirec.models.systems import SYSTEMS
+
+    values = asdict(base)
+    system = changes.get("model", {}).get("system", base.model.system)
+    if system in SYSTEMS:
+        own = {field.name for field in fields(SYSTEMS[system].settings_type)}
+        values["model"] = {name: value for name, value in values["model"].items() if name in own}
+        values["model"]["system"] = system
+    return values
 
 
 def _merged(values: dict, changes: dict) -> dict:

@@ -51,7 +51,7 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
                 training.cancel()
             for process in processes:
                 if process.poll() is None:
-                    process.send_signal(subprocess.signal.SIGINT)
+                    process.terminate()
             raise
 
 

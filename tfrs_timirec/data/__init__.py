@@ -1,33 +1,43 @@
 """Logs of interactions, and the sequences made from them."""
 
+import glob
 import hashlib
 import json
 import logging
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tfrs_timirec.config import DataSettings
 from tfrs_timirec.data.store import SequenceStore
 from tfrs_timirec.errors import UserError
+from tfrs_timirec.files import locked, restore, scratch
+
+if TYPE_CHECKING:
+    from ibis import BaseBackend
 
 __all__ = ["SequenceStore", "load"]
 
 _logger = logging.getLogger(__name__)
 
 # Raised when what is kept, or how it is made, changes, so that older sequences are made anew.
-_VERSION = 1
+_VERSION = 2
 # DuckDB spills to disk beyond this; the result, and what Python needs, come on top.
 _MEMORY = "2GB"
 
 
-def load(settings: DataSettings, seed: int) -> SequenceStore:
+def load(settings: DataSettings, seed: int, table: Any = None) -> SequenceStore:
     """Gets the sequences of a log, prepared only if the log or the settings changed.
 
     Args:
         settings: Which log, and how it becomes sequences.
         seed: What synthetic data hangs on.
+        table: The log itself, instead of `settings.source`: a pandas, Polars (eager or lazy),
+            PyArrow, DuckDB or Ibis table. Its sequences are prepared each time and kept nowhere.
 
     Returns:
         The sequences.
@@ -35,18 +45,19 @@ def load(settings: DataSettings, seed: int) -> SequenceStore:
     Raises:
         UserError: The log cannot be got, read or prepared, or the kept sequences are damaged.
     """
-    if settings.source == "synthetic":
+    if table is None and settings.source == "synthetic":
         from tfrs_timirec.data.synthetic import generate
 
         return generate(seed)
 
     # Ibis and DuckDB take a second to import, which synthetic data need not wait for.
-    import duckdb
-    import ibis
-
     from tfrs_timirec.data.preparation import prepare
-    from tfrs_timirec.data.readers import find_files, read_log
+    from tfrs_timirec.data.readers import find_files, read_log, read_log_table
     from tfrs_timirec.data.sources import SOURCES, fetch
+
+    if table is not None:
+        with _duckdb(Path(tempfile.gettempdir()), "TMPDIR") as connection:
+            return prepare(read_log_table(table, settings, connection), settings)
 
     folder = Path(settings.folder)
     layout = None
@@ -66,33 +77,59 @@ def load(settings: DataSettings, seed: int) -> SequenceStore:
     fingerprint = _fingerprint(settings, paths)
     name = re.sub(r"\W+", "-", Path(settings.source).name).strip("-")
     prepared = folder / "prepared" / f"{name}-{fingerprint[:16]}"
-    if prepared.exists():
-        _logger.info("Using the sequences in %s", prepared)
-        return SequenceStore.load(prepared)
-    _logger.info("Preparing %s into %s", ", ".join(map(str, paths)), prepared)
+    for left in (prepared, prepared.with_name(name)):
+        restore(left)
+    if not prepared.exists():
+        with _writing(folder, "data.folder"), locked(prepared.with_name(name), wait=True):
+            # What was killed may have been made from another state of the log.
+            for left in prepared.parent.glob(f".{glob.escape(name)}-{'?' * 16}.part"):
+                restore(left.with_name(left.name.removeprefix(".").removesuffix(".part")))
+            if not prepared.exists():
+                _logger.info("Preparing %s into %s", ", ".join(map(str, paths)), prepared)
+                with _duckdb(folder, "data.folder") as connection:
+                    store = prepare(read_log(paths, settings, connection, layout), settings)
+                store.save(prepared, fingerprint)
+                return store
+    _logger.info("Using the sequences in %s", prepared)
+    return SequenceStore.load(prepared)
+
+
+@contextmanager
+def _duckdb(folder: Path, setting: str) -> Iterator["BaseBackend"]:
+    """A connection that spills into the folder; errors of the disk name what sets the folder."""
+    import ibis
+
+    with _writing(folder, setting), scratch(folder, ".duckdb") as spill:
+        connection = ibis.duckdb.connect(memory_limit=_MEMORY, temp_directory=str(spill))
+        try:
+            # It would print to standard output, which belongs to the commands.
+            connection.raw_sql("SET enable_progress_bar = false")
+            yield connection
+        finally:
+            connection.disconnect()
+
+
+@contextmanager
+def _writing(folder: Path, setting: str) -> Iterator[None]:
+    """Makes a folder; errors of the disk name what sets it."""
+    import duckdb
+
     try:
-        prepared.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".duckdb-") as spill:
-            connection = ibis.duckdb.connect(memory_limit=_MEMORY, temp_directory=spill)
-            try:
-                # It would print to standard output, which belongs to the commands.
-                connection.raw_sql("SET enable_progress_bar = false")
-                store = prepare(read_log(paths, settings, connection, layout), settings)
-            finally:
-                connection.disconnect()
-        store.save(prepared, fingerprint)
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
     except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:
         raise UserError(
             f"{folder.resolve()} cannot be written to ({str(error).splitlines()[0]}): set "
-            "data.folder to a folder that can, with free space for the log."
+            f"{setting} to a folder that can, with free space for the log."
         ) from error
-    return store
 
 
 def _fingerprint(settings: DataSettings, paths: list[Path]) -> str:
     """Tells apart logs and settings; a file is known by its path, size and time of change."""
     made_of = asdict(settings)
-    del made_of["source"], made_of["folder"]
+    # What comes after the sequences, or where they are kept, does not change them.
+    for name in ("source", "folder", "split", "validation_from", "test_from"):
+        del made_of[name]
     stats = [(str(path.resolve()), path.stat()) for path in paths]
     made_of["files"] = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
     made_of["version"] = _VERSION

@@ -1,16 +1,15 @@
-"""Leave-one-out: the training instances, and the histories of the validation and test targets."""
+"""The training instances, and the histories of the validation and test targets."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
 from tfrs_timirec.data.sampling import UntouchedItems
+from tfrs_timirec.data.splits import Split
 from tfrs_timirec.data.store import SequenceStore
-
-Split = Literal["validation", "test"]
 
 # Widths of batches, as shares of L. Most histories are short; each width is compiled for itself.
 WIDTHS = (0.1, 0.2, 0.4, 0.6, 1.0)
@@ -18,13 +17,16 @@ WIDTHS = (0.1, 0.2, 0.4, 0.6, 1.0)
 
 @dataclass(frozen=True, eq=False)
 class Instances:
-    """Targets, each with the at most L items before it.
+    """Targets, each with the at most L items before it or before its part of the split.
 
     Args:
         items: int32 [interactions], all users' items, one user after the other.
         users: int64 [n], the user of each target.
         begin: int64 [n], where that user's items begin in `items`.
-        target: int64 [n], where each target is in `items`, one past its history.
+        end: int64 [n], one past the history in `items`.
+        target: int64 [n], where each target is in `items`.
+        part_end: int64 [n], one past what is no candidate beside the target: the history, and all
+            of the user's targets in the same part of the split.
         max_length: L.
         times: int64 [interactions], when each of `items` was interacted with; None if unknown.
     """
@@ -32,7 +34,9 @@ class Instances:
     items: np.ndarray
     users: np.ndarray
     begin: np.ndarray
+    end: np.ndarray
     target: np.ndarray
+    part_end: np.ndarray
     max_length: int
     times: np.ndarray | None = None
 
@@ -42,12 +46,23 @@ class Instances:
     @cached_property
     def start(self) -> np.ndarray:
         """int64 [n], where each history begins in `items`."""
-        return np.maximum(self.begin, self.target - self.max_length)
+        return np.maximum(self.begin, self.end - self.max_length)
 
     @cached_property
     def positives(self) -> np.ndarray:
         """int32 [n], the target items."""
         return self.items[self.target]
+
+    def chosen(self, rows: np.ndarray) -> "Instances":
+        """Some of the instances: those with the numbers `rows`, int [m]."""
+        return replace(
+            self,
+            users=self.users[rows],
+            begin=self.begin[rows],
+            end=self.end[rows],
+            target=self.target[rows],
+            part_end=self.part_end[rows],
+        )
 
     def histories(self, chosen: np.ndarray, width: int) -> np.ndarray:
         """The histories of the chosen instances, oldest item first, zeros after the newest.
@@ -59,19 +74,33 @@ class Instances:
         Returns:
             int32 [m, width].
         """
-        return self._before_the_target(self.items, chosen, width)
+        return self._of_history(self.items, chosen, width)
 
-    def history_times(self, chosen: np.ndarray, width: int) -> np.ndarray:
-        """When the items of `histories` were interacted with: int64 [m, width], zeros likewise."""
-        return self._before_the_target(self.times, chosen, width)
+    def inputs(self, chosen: np.ndarray, width: int) -> dict[str, np.ndarray]:
+        """What a user tower takes.
 
-    def _before_the_target(self, values, chosen, width):
+        Args:
+            chosen: int [m], which instances.
+            width: As for `histories`.
+
+        Returns:
+            `history` int32 [m, width] and, if the times are known, `times` int64 [m, width], when
+            its items were interacted with, zeros likewise.
+        """
+        inputs = {"history": self.histories(chosen, width)}
+        if self.times is not None:
+            inputs["times"] = self._of_history(self.times, chosen, width)
+        return inputs
+
+    def _of_history(self, values, chosen, width):
         index = self.start[chosen, None] + np.arange(width)
-        inside = index < self.target[chosen, None]
-        return np.where(inside, values[np.where(inside, index, 0)], 0)
+        inside = index < self.end[chosen, None]
+        found = np.zeros(index.shape, values.dtype)
+        found[inside] = values[index[inside]]
+        return found
 
-    def everything_before(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The target and the distinct items of the user before it, not only the newest L.
+    def no_candidates(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The distinct items of the history, not only the newest L, and the user's targets.
 
         Args:
             chosen: int [m], which instances.
@@ -80,18 +109,18 @@ class Instances:
             int64 [n], rows from 0 to m - 1, and int64 [n], an item index of each row.
         """
         begin = self.begin[chosen]
-        length = self.target[chosen] + 1 - begin
+        length = self.part_end[chosen] - begin
         rows = np.repeat(np.arange(len(chosen)), length)
         first = np.cumsum(length) - length
         index = np.arange(len(rows)) - first[rows] + begin[rows]
-        stride = int(self.items.max()) + 1
-        pairs = np.unique(rows * stride + self.items[index])
+        stride = int(self.items.max(initial=0)) + 1
+        pairs = np.unique((rows * stride + self.items[index])[self.items[index] > 0])
         return pairs // stride, pairs % stride
 
     def widths(self) -> np.ndarray:
         """int64 [n]: each history's length, rounded up to one of at most five widths."""
         widths = np.ceil(np.multiply(WIDTHS, self.max_length)).astype(np.int64)
-        return widths[np.searchsorted(widths, self.target - self.start)]
+        return widths[np.searchsorted(widths, self.end - self.start)]
 
     def batches(
         self, size: int, rng: np.random.Generator | None = None
@@ -123,19 +152,27 @@ class Instances:
         yield from batches
 
 
-def training_instances(store: SequenceStore, max_length: int) -> Instances:
-    """Every position but the first of the training part, which ends before the last two items.
+def training_instances(store: SequenceStore, split: Split, max_length: int) -> Instances:
+    """Every position but the first of each user's training part.
 
     Args:
         store: The users' sequences.
+        split: Where the training parts end.
         max_length: L, the longest history.
     """
-    first, end = store.offsets[:-1], store.offsets[1:] - 2
-    count = np.maximum(end - first - 1, 0)
-    users = np.repeat(np.arange(store.num_users), count)
-    target = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-    target += first[users] + 1
-    return Instances(store.items, users, first[users], target, max_length, store.times)
+    begin = store.offsets[:-1]
+    users, target = _positions(begin + 1, split.training_end)
+    times = store.times
+    return Instances(
+        store.items, users, begin[users], target, target, target + 1, max_length, times
+    )
+
+
+def _positions(first: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The user, int64 [n], and the place, int64 [n], of each interaction in a part of all users."""
+    count = np.maximum(end - first, 0)
+    users = np.repeat(np.arange(len(count)), count)
+    return users, np.arange(len(users)) - (np.cumsum(count) - count - first)[users]
 
 
 def training_batches(
@@ -145,7 +182,7 @@ def training_batches(
 
     Args:
         instances: The training instances.
-        negatives: int32 [n], the item to tell each target from.
+        negatives: int32 [n], the item to tell each target from, 0 for none.
         size: Rows a batch.
         rng: Shuffles.
 
@@ -157,44 +194,64 @@ def training_batches(
     for chosen, width in instances.batches(size, rng):
         rows = np.resize(chosen, size)
         inputs = {
-            "history": instances.histories(rows, width),
+            **instances.inputs(rows, width),
             "positive": instances.positives[rows],
             "negative": negatives[rows],
             "weight": (np.arange(size) < len(chosen)).astype(np.float32),
         }
-        if instances.times is not None:
-            inputs["times"] = instances.history_times(rows, width)
         yield inputs, len(chosen)
 
 
-def evaluation_instances(store: SequenceStore, split: Split, max_length: int) -> Instances:
-    """Each user's validation target (the last item but one) or test target (the last).
+def evaluation_instances(
+    store: SequenceStore, split: Split, part: Literal["validation", "test"], max_length: int
+) -> Instances:
+    """The distinct targets of each user in a part; the history is all that comes before the part.
 
     Args:
         store: The users' sequences.
-        split: Which target.
+        split: Where the parts end.
+        part: Which one.
         max_length: L, the longest history.
     """
-    target = store.offsets[1:] - {"validation": 2, "test": 1}[split]
+    begin = split.training_end if part == "validation" else split.validation_end
+    end = split.validation_end if part == "validation" else store.offsets[1:]
+    users, target = _positions(begin, end)
+    # An item that comes again in the part is one target; unknown items, which are 0, are several.
+    items = store.items[target]
+    pairs = np.where(items > 0, users * (store.num_items + 1) + items, -1 - target)
+    distinct = np.sort(np.unique(pairs, return_index=True)[1])
+    users, target = users[distinct], target[distinct]
     return Instances(
         store.items,
-        np.arange(store.num_users),
-        store.offsets[:-1],
+        users,
+        store.offsets[users],
+        begin[users],
         target,
+        end[users],
         max_length,
         store.times,
     )
 
 
-def untouched_items(store: SequenceStore, split: Literal["training", "all"]) -> UntouchedItems:
-    """The items outside each user's training part, or outside everything the user ever touched.
+def whole_histories(store: SequenceStore, users: np.ndarray, max_length: int) -> Instances:
+    """Everything that users have had, with no target: what their next items are asked with.
 
     Args:
         store: The users' sequences.
-        split: `training` for the negatives of the loss, `all` for those of the evaluation.
+        users: int64 [n], which users.
+        max_length: L, the longest history.
     """
-    length = np.diff(store.offsets)
-    users = np.repeat(np.arange(store.num_users), length)
-    from_the_end = store.offsets[1:][users] - np.arange(len(users))
-    kept = from_the_end > (2 if split == "training" else 0)
-    return UntouchedItems(users[kept], store.items[kept], store.num_users, store.num_items)
+    begin, end = store.offsets[users], store.offsets[users + 1]
+    return Instances(store.items, users, begin, end, end, end, max_length, store.times)
+
+
+def untouched_items(store: SequenceStore, ends: np.ndarray | None = None) -> UntouchedItems:
+    """The items outside what each user touched.
+
+    Args:
+        store: The users' sequences.
+        ends: int64 [users], where what counts as touched ends, as the training part for the
+            negatives of the loss; None counts everything, for the negatives of the evaluation.
+    """
+    users, places = _positions(store.offsets[:-1], store.offsets[1:] if ends is None else ends)
+    return UntouchedItems(users, store.items[places], store.num_users, store.num_items)

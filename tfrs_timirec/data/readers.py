@@ -4,15 +4,18 @@ import csv
 import glob
 import gzip
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from tfrs_timirec.config import DataSettings
+from tfrs_timirec.data.tables import check_ids, column_names, read_table
 from tfrs_timirec.errors import UserError
 
 
@@ -65,15 +68,25 @@ def find_files(source: str) -> list[Path]:
         The files, sorted by name.
 
     Raises:
-        UserError: There is none, or it is a folder.
+        UserError: There is none, or one is no regular file or has a name that is not in UTF-8.
     """
     if Path(source).is_dir():
         raise UserError(f"{source} is a folder: give a file, or a glob such as {source}/*.csv.")
-    if Path(source).exists():
-        return [Path(source)]
-    paths = [path for path in map(Path, glob.glob(source, recursive=True)) if path.is_file()]
+    paths = [Path(source)]
+    if not paths[0].exists():
+        paths = [path for path in map(Path, glob.glob(source, recursive=True)) if path.is_file()]
     if not paths:
         raise UserError(f"No file is at {source}: set data.source to a file, a glob or a name.")
+    for path in paths:
+        if not path.is_file():
+            # A pipe or a device may never end, and cannot be read twice.
+            raise UserError(f"{path} is no regular file: copy its content into one.")
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise UserError(
+                f"The file name {str(path)!a} is not in UTF-8: rename the file."
+            ) from None
     return sorted(paths)
 
 
@@ -105,7 +118,8 @@ def read_log(
     names = [glob.escape(str(path)) for path in paths]
     # Dates without a zone are taken as UTC, whatever the machine's own.
     connection.raw_sql("SET TimeZone = 'UTC'")
-    try:
+
+    def read(parallel: bool) -> ir.Table:
         if log_format == "sequences":
             raw = _read_sequences(names, connection)
         else:
@@ -113,19 +127,74 @@ def read_log(
                 table = connection.read_parquet(names, filename="__file")
                 columns = {name: name for name in table.columns if name != "__file"}
             else:
-                layout = layout or _LAYOUTS[log_format]
-                header = layout.columns or _shared_header(paths, layout)
+                written = layout or _LAYOUTS[log_format]
+                header = written.columns or _shared_header(paths, written)
                 # The log's own names could clash (DuckDB's have no case): it gets numbered ones.
                 numbered = [f"c{i}" for i in range(len(header))]
-                table = _read_text(names, layout, numbered, connection)
+                table = _read_text(names, written, numbered, connection, parallel)
                 typed = log_format == "inter"
                 header = [name.split(":")[0] if typed else name for name in header]
                 columns = dict(zip(header, numbered, strict=True))
-            raw = _choose(table, columns, paths, settings)
+            wanted = _wanted(columns, paths[0], settings)
+            raw = _numbered(
+                table, {role: columns[name] for role, name in wanted.items()}, table["__file"]
+            )
         ids = _ids if log_format == "parquet" else _written_ids
         return _typed(raw, ids, paths, settings)
+
+    try:
+        try:
+            return read(parallel=True)
+        except duckdb.Error as error:
+            # Its parallel reader refuses line breaks within quotes; the other is slower.
+            if "quoted new lines" not in str(error):
+                raise
+            return read(parallel=False)
     except duckdb.Error as error:
         raise _unreadable(error, paths, log_format) from error
+
+
+def read_log_table(table: Any, settings: DataSettings, connection: ibis.BaseBackend) -> ir.Table:
+    """Reads a table as a log, with DuckDB.
+
+    Args:
+        table: A pandas, Polars (eager or lazy), PyArrow, DuckDB or Ibis table.
+        settings: The columns' names.
+        connection: An Ibis connection to DuckDB.
+
+    Returns:
+        What `read_log` gives, except that strings are kept as strings where all are integers;
+        `position` is the order in the table.
+
+    Raises:
+        UserError: A column or value is missing or unreadable.
+    """
+    wanted = _wanted(column_names(table), "The table", settings)
+    columns = read_table(table, set(wanted.values()))
+    for role in ("user", "item"):
+        check_ids(columns[wanted[role]], f"The column {wanted[role]} of the table")
+    chosen = {role: _for_duckdb(columns[name]) for role, name in wanted.items()}
+    connection.raw_sql("SET TimeZone = 'UTC'")
+    try:
+        # Not a memtable, which Ibis would copy.
+        connection.con.register("log", pa.table(chosen))
+        raw = _numbered(
+            connection.table("log"), {role: role for role in chosen}, ibis.literal("the table")
+        )
+        return _typed(raw, _ids, ["The table"], settings)
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0].strip(". ")
+        raise UserError(f"The table cannot be read ({reason}): correct it.") from error
+
+
+def _for_duckdb(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """In a type that Ibis knows of: it has none for nothing but nulls, and no zoned nanoseconds."""
+    if pa.types.is_null(column.type):
+        return column.cast(pa.string())
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        # Unsafe only in that it rounds.
+        return column.cast(pa.timestamp("us", column.type.tz), safe=False)
+    return column
 
 
 def _format(paths: Sequence[Path], settings: DataSettings) -> str:
@@ -149,7 +218,11 @@ def _format(paths: Sequence[Path], settings: DataSettings) -> str:
 
 
 def _read_text(
-    names: list[str], layout: TextLayout, columns: list[str], connection: ibis.BaseBackend
+    names: list[str],
+    layout: TextLayout,
+    columns: list[str],
+    connection: ibis.BaseBackend,
+    parallel: bool = True,
 ) -> ir.Table:
     return connection.read_csv(
         names,
@@ -160,6 +233,7 @@ def _read_text(
         escape=layout.quote,
         encoding=layout.encoding,
         null_padding=True,
+        parallel=parallel,
         filename="__file",
     )
 
@@ -205,9 +279,8 @@ def _read_sequences(names: list[str], connection: ibis.BaseBackend) -> ir.Table:
     return steps.select("user", "item", "__file", position=steps.position * _STEPS + steps.step)
 
 
-def _choose(
-    table: ir.Table, columns: dict[str, str], paths: Sequence[Path], settings: DataSettings
-) -> ir.Table:
+def _wanted(columns: Iterable[str], log: Path | str, settings: DataSettings) -> dict[str, str]:
+    """The column of each role that the log must have."""
     wanted = {"user": settings.user_column, "item": settings.item_column}
     if settings.time_column is not None:
         wanted["time"] = settings.time_column
@@ -215,18 +288,24 @@ def _choose(
         wanted["rating"] = settings.rating_column
     for role, name in wanted.items():
         if name not in columns:
+            argument = "" if role == "rating" else f" (fit's {role})"
             raise UserError(
-                f"{paths[0]} has no column {name}: set data.{role}_column to one of "
+                f"{log} has no column {name}: set data.{role}_column{argument} to one of "
                 f"{', '.join(columns)}."
             )
-    chosen = {role: table[columns[name]] for role, name in wanted.items()}
-    return table.select(**chosen, __file=table["__file"], position=ibis.row_number())
+    return wanted
+
+
+def _numbered(table: ir.Table, columns: dict[str, str], file: ir.StringValue) -> ir.Table:
+    """The column of each role, the file, and the position in the log."""
+    chosen = {role: table[name] for role, name in columns.items()}
+    return table.select(**chosen, __file=file, position=ibis.row_number())
 
 
 def _typed(
     raw: ir.Table,
     ids: Callable[[ir.Column], list[ir.Column]],
-    paths: Sequence[Path],
+    logs: Sequence[Path | str],
     settings: DataSettings,
 ) -> ir.Table:
     """Gives each column its type, once all of its values are known to be readable."""
@@ -241,7 +320,7 @@ def _typed(
     found = raw.aggregate(rows=raw.count(), **counts).to_pyarrow().to_pylist()[0]
     if not found["rows"]:
         raise UserError(
-            f"{' and '.join(map(str, paths))} holds no interactions: give a log with at least one."
+            f"{' and '.join(map(str, logs))} holds no interactions: give a log with at least one."
         )
     log = {}
     for role, choices in readings.items():
@@ -250,7 +329,9 @@ def _typed(
         log[role] = choices[best]
         if found[f"{role}{best}"] < found["rows"]:
             bad = _first(raw, choices[best].isnull())
-            value = "" if bad[role] is None else str(bad[role])
+            # In a text file, an empty value is null.
+            null = "" if ids is _written_ids else None
+            value = null if bad[role] is None else bad[role]
             raise UserError(
                 f"Row {bad['row']} of {bad['__file']} has no readable {role} in the column "
                 f"{getattr(settings, f'{role}_column')} but {value!r}: correct or delete the row."
@@ -298,8 +379,11 @@ def _whole(text: ir.StringColumn) -> ir.IntegerColumn:
 
 
 def _first(table: ir.Table, condition: ir.BooleanColumn) -> dict | None:
-    """The first row where the condition holds, with its number in its file as `row`."""
-    rows = table.filter(condition).order_by("position").limit(1).to_pyarrow().to_pylist()
+    """The first row where the condition holds, as text, with its number in its file as `row`."""
+    first = table.filter(condition).order_by("position").limit(1)
+    # DuckDB has types that neither Ibis nor Arrow can take.
+    values = {name: first[name].cast("string") for name in first.columns if name != "position"}
+    rows = first.mutate(**values).to_pyarrow().to_pylist()
     if not rows:
         return None
     before = (table["__file"] == rows[0]["__file"]) & (table.position <= rows[0]["position"])

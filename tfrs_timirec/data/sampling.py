@@ -40,8 +40,9 @@ class UntouchedItems:
         return (n + 1 + touched_before - self._first[users]).astype(np.int32)
 
     def draw(self, users: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """One uniform item for each of `users`, int64 [n]; int32 [n]."""
-        return self.nth(users, rng.integers(self.count[users]))
+        """One uniform item for each of `users`, int64 [n]; int32 [n], 0 for who touched all."""
+        count = self.count[users]
+        return np.where(count, self.nth(users, rng.integers(np.maximum(count, 1))), 0)
 
     def draw_sets(self, size: int, rng: np.random.Generator) -> np.ndarray:
         """A set of distinct uniform items for each user.

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from tfrs_timirec.data.readers import RATINGS, TextLayout
 from tfrs_timirec.errors import UserError
-from tfrs_timirec.files import write_whole
+from tfrs_timirec.files import locked, told, write_whole
 
 _CONNECT_SECONDS, _READ_SECONDS = 10, 60
 
@@ -75,10 +75,11 @@ def fetch(name: str, folder: Path) -> Path:
     ratings = folder / name / Path(source.member).name if source.member else download
     if ratings.exists():
         return ratings
-    if not download.exists():
-        _download(source, download)
-    if source.member:
-        _unpack(download, source.member, ratings)
+    with told(ratings), locked(ratings, wait=True):
+        if not download.exists():
+            _download(source, download)
+        if source.member and not ratings.exists():
+            _unpack(download, source.member, ratings)
     return ratings
 
 
@@ -87,31 +88,30 @@ def _download(source: Source, target: Path) -> None:
         digest = hashlib.sha256()
         timeouts = (_CONNECT_SECONDS, _READ_SECONDS)
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-        with (
-            requests.get(source.url, stream=True, timeout=timeouts) as response,
-            Progress(*columns, console=Console(stderr=True)) as progress,
-        ):
-            response.raise_for_status()
-            size = response.headers.get("Content-Length")
-            task = progress.add_task(target.name, total=int(size) if size else None)
-            for chunk in response.iter_content(1 << 20):
-                file.write(chunk)
-                digest.update(chunk)
-                progress.advance(task, len(chunk))
+        try:
+            with (
+                requests.get(source.url, stream=True, timeout=timeouts) as response,
+                Progress(*columns, console=Console(stderr=True)) as progress,
+            ):
+                response.raise_for_status()
+                size = response.headers.get("Content-Length")
+                task = progress.add_task(target.name, total=int(size) if size else None)
+                for chunk in response.iter_content(1 << 20):
+                    file.write(chunk)
+                    digest.update(chunk)
+                    progress.advance(task, len(chunk))
+        except requests.RequestException as error:
+            raise UserError(
+                f"Downloading {source.url} failed ({_reason(error)}): download it by other means "
+                f"and put it at {target.resolve()}."
+            ) from error
         if digest.hexdigest() != source.sha256:
             raise UserError(
                 f"{source.url} gave a file of SHA-256 {digest.hexdigest()} instead of "
                 f"{source.sha256}: run again, or put the right file at {target.resolve()}."
             )
 
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, write)
-    except OSError as error:  # requests' errors are of this kind too
-        raise UserError(
-            f"Downloading {source.url} failed ({_reason(error)}): download it by other means and "
-            f"put it at {target.resolve()}."
-        ) from error
+    write_whole(target, write)
 
 
 def _unpack(archive: Path, member: str, target: Path) -> None:

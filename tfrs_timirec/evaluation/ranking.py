@@ -27,17 +27,18 @@ class Ranker:
         self._catalogue = tf.function(self._count_catalogue, reduce_retracing=True)
 
     def ranks(self, instances: Instances, negatives: np.ndarray | None) -> np.ndarray:
-        """Counts the candidates that score as high as the target or higher.
+        """Counts the candidates that score as high as each target or higher.
 
-        A tie counts against the target, so that constant scores earn nothing.
+        A tie counts against the target, so that constant scores earn nothing. Scores that differ by
+        no more than rounding can make of equal ones are a tie.
 
         Args:
-            instances: One target a user, with its history.
-            negatives: int32 [users, n], candidates beside the target, 0 for none; without it,
-                the whole catalogue less everything before the target.
+            instances: Targets with their histories.
+            negatives: int32 [users, n], candidates beside the targets, 0 for none; without it,
+                the whole catalogue less the history and the user's targets.
 
         Returns:
-            int64 [users]; 0 is the best.
+            int64 [instances]; 0 is the best.
 
         Raises:
             UserError: If a score is not a number.
@@ -47,12 +48,10 @@ class Ranker:
         for block, width in instances.batches(size):
             # The last block is filled up, so that it needs no compilation of its own.
             users = np.resize(block, size)
-            inputs = {"history": instances.histories(users, width)}
-            if self._model.needs_times:
-                inputs["times"] = instances.history_times(users, width)
+            inputs = instances.inputs(users, width)
             targets = instances.positives[users]
             if negatives is None:
-                touched = instances.everything_before(block)
+                touched = instances.no_candidates(block)
                 count, nan = self._catalogue(inputs, targets, *touched)
             else:
                 count, nan = self._sampled(inputs, targets, negatives[instances.users[users]])
@@ -65,20 +64,22 @@ class Ranker:
         return ranks
 
     def _count_sampled(self, inputs, targets, negatives):
-        queries = self._model.query_vectors(**inputs)
+        queries = self._model.query_vectors(inputs)
         items = self._model.item_vectors()
         candidates = tf.concat([targets[:, None], negatives], axis=1)
         scores = scores_of_candidates(queries, items, tf.maximum(candidates - 1, 0))
-        at_or_above = (scores[:, 1:] >= scores[:, :1]) & (negatives > 0)
+        least = scores[:, :1] - rounding(queries, tf.gather(items, targets - 1))
+        at_or_above = (scores[:, 1:] >= least) & (negatives > 0)
         return tf.reduce_sum(tf.cast(at_or_above, tf.int32), axis=1), _any_nan(queries, items)
 
     def _count_catalogue(self, inputs, targets, rows, touched):
-        queries = self._model.query_vectors(**inputs)
+        queries = self._model.query_vectors(inputs)
         items = self._model.item_vectors()
         scores = _scores(queries, items)
         target = tf.gather(scores, targets[:, None] - 1, axis=1, batch_dims=1)
-        at_or_above = tf.cast(scores >= target, tf.int32)
-        # The target itself and the user's history are no candidates.
+        least = target - rounding(queries, tf.gather(items, targets - 1))
+        at_or_above = tf.cast(scores >= least, tf.int32)
+        # The user's history and targets are no candidates.
         excluded = tf.stack([rows, touched - 1], axis=1)
         among_excluded = tf.math.unsorted_segment_sum(
             tf.gather_nd(at_or_above, excluded), rows, tf.shape(targets)[0]
@@ -105,6 +106,24 @@ def scores_of_candidates(queries: tf.Tensor, items: tf.Tensor, index: tf.Tensor)
 
     # User by user, the candidates' vectors stay in the processor's cache.
     return tf.map_fn(of_user, (queries, index), fn_output_signature=tf.float32)
+
+
+def rounding(queries: tf.Tensor, vectors: tf.Tensor) -> tf.Tensor:
+    """How far apart two computations of one score can be.
+
+    A processor adds up the D products of a score in an order that depends on the item's place in
+    the matrix. Whatever the order, the sum is within D·ε/2 · Σ|q_d·i_d| of the true one, and the
+    latter at most ‖q‖·‖i‖ (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1).
+
+    Args:
+        queries: float32 [users, M, D].
+        vectors: float32 [users, D], an item for each.
+
+    Returns:
+        float32 [users, 1].
+    """
+    size = tf.reduce_max(tf.norm(queries, axis=2), axis=1) * tf.norm(vectors, axis=1)
+    return (queries.shape[2] * float(np.finfo(np.float32).eps) * size)[:, None]
 
 
 def _scores(queries, items):

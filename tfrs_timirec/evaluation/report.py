@@ -1,124 +1,93 @@
-"""The evaluation of a trained run: its table, its metrics and its results by user."""
+"""The figures of an evaluation, and the table that tells them."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from tfrs_timirec.config import EvaluationSettings
-from tfrs_timirec.data.instances import evaluation_instances
-from tfrs_timirec.data.store import SequenceStore
+from tfrs_timirec.data.task import Task
 from tfrs_timirec.evaluation.metrics import metric, metric_names
-from tfrs_timirec.evaluation.planted import planted_agreement
-from tfrs_timirec.evaluation.ranking import Ranker
-from tfrs_timirec.files import write_whole
-from tfrs_timirec.models.base import SequentialRecommender
-from tfrs_timirec.models.timirec import TiMiRec
-from tfrs_timirec.training import checkpoint
-from tfrs_timirec.training.run import Run
-from tfrs_timirec.training.session import Session
 
 PROTOCOLS = ("sampled", "full")
 
+# System → protocol → int64 [targets].
+Ranks = dict[str, dict[str, np.ndarray]]
+# System → protocol → metric → value.
+Figures = dict[str, dict[str, dict[str, float]]]
 
-def test_ranks(
-    model: SequentialRecommender,
-    store: SequenceStore,
-    negatives: np.ndarray,
-    max_length: int,
-) -> dict[str, np.ndarray]:
-    """The rank of each user's test target, in both protocols.
+
+def summarise(ranks: Ranks, users: np.ndarray, cutoffs: Sequence[int]) -> Figures:
+    """The means of all metrics.
 
     Args:
-        model: The recommender.
-        store: The users' sequences.
-        negatives: int32 [users, n], the fixed negatives of the sampled protocol.
-        max_length: L.
-
-    Returns:
-        int64 [users] for `sampled` and for `full` (the catalogue less the user's history).
+        ranks: By system and protocol.
+        users: int64 [targets], whose each target is.
+        cutoffs: The N of HR@N and the like.
     """
-    instances = evaluation_instances(store, "test", max_length)
-    ranker = Ranker(model)
-    return {"sampled": ranker.ranks(instances, negatives), "full": ranker.ranks(instances, None)}
-
-
-def summarise(
-    ranks: dict[str, dict[str, np.ndarray]], settings: EvaluationSettings
-) -> dict[str, dict[str, dict[str, float]]]:
-    """The means of all metrics: system → protocol → metric → value."""
+    names = metric_names(cutoffs, several=len(np.unique(users)) < len(users))
     return {
         system: {
-            protocol: {
-                name: float(metric(name, of_protocol[protocol]).mean())
-                for name in metric_names(settings.cutoffs)
-            }
-            for protocol in PROTOCOLS
+            protocol: {name: float(metric(name, values, users).mean()) for name in names}
+            for protocol, values in of_protocol.items()
         }
         for system, of_protocol in ranks.items()
     }
 
 
-def report(session: Session, run: Run) -> None:
-    """Evaluates popularity and the best weights of each phase, and tells it in every form.
-
-    A phase before the last one is named after the system that it trains, which is itself one.
-
-    Writes `metrics.json` and `users.parquet` (each user's rank by system and protocol, for
-    significance tests) and prints the tables.
+def metrics_of(ranks: Ranks, task: Task, cutoffs: Sequence[int]) -> dict[str, Any]:
+    """The figures of the test, those of users that are new after the training part apart.
 
     Args:
-        session: The data and the model of the run, whose weights this sets.
-        run: The run folder.
+        ranks: Of the test targets.
+        task: What was tested.
+        cutoffs: The N of HR@N and the like.
 
-    Raises:
-        UserError: If the run is not trained, or a checkpoint is damaged.
+    Returns:
+        `users`, how many were tested, and `test`, their figures; with new users also `new users`
+        and `test, new users`.
     """
-    settings, model = session.settings, session.model
-    length = settings.model.history_length
-    popularity = session.popularity()
-    ranks = {popularity.title: test_ranks(popularity, session.store, session.negatives, length)}
-    for phase, system in enumerate(model.phases(), 1):
-        checkpoint.load(run.best(phase), system.state)
-        name = system.title if system is model else f"{system.title} (phase {phase})"
-        ranks[name] = test_ranks(system, session.store, session.negatives, length)
-    summary = summarise(ranks, settings.evaluation)
-    metrics = {"users": session.store.num_users, "test": summary}
-    agreement = None
-    if isinstance(model, TiMiRec):
-        agreement = planted_agreement(model, session.store, length)
-    if agreement:
-        metrics["planted interests"] = agreement
-    _write_users(run, session.store, ranks)
-    run.write_metrics(metrics)
-    _print_tables(summary, settings.evaluation)
-    if agreement:
+    users = task.test.users
+    new = task.is_new[users]
+    metrics: dict[str, Any] = {}
+    for ending, chosen in (("", ~new), ("new users", new)):
+        if chosen.any() or not ending:
+            of_chosen = {
+                system: {protocol: values[chosen] for protocol, values in of_protocol.items()}
+                for system, of_protocol in ranks.items()
+            }
+            metrics[ending or "users"] = len(np.unique(users[chosen]))
+            figures = summarise(of_chosen, users[chosen], cutoffs)
+            metrics[f"test, {ending}" if ending else "test"] = figures
+    return metrics
+
+
+def print_metrics(metrics: dict[str, Any], negatives: int) -> None:
+    """Prints the figures of `metrics_of`, a table a protocol, and what else was found.
+
+    Args:
+        metrics: Of a recommender.
+        negatives: Items drawn for each user.
+    """
+    _print_tables("Test", metrics["test"], negatives)
+    if "new users" in metrics:
+        title = f"Test, {metrics['new users']:,} users that are new after the training part"
+        _print_tables(title, metrics["test, new users"], negatives)
+    if planted := metrics.get("planted interests"):
         print(
-            f"The predictor names the planted interest of {agreement['agreement']:.1%} of the "
-            f"users; naming always the same one, {agreement['most frequent']:.1%}."
+            f"The predictor names the planted interest of {planted['agreement']:.1%} of the "
+            f"users; naming always the same one, {planted['most frequent']:.1%}."
         )
 
 
-def _print_tables(summary: dict, settings: EvaluationSettings) -> None:
-    for protocol, title in (
-        ("sampled", f"Test, target among {settings.negatives:,} negatives"),
-        ("full", "Test, target among the whole catalogue"),
-    ):
-        table = Table(title=title)
-        table.add_column("system")
-        names = metric_names(settings.cutoffs)
+def _print_tables(title: str, figures: Figures, negatives: int) -> None:
+    candidates = (f"{negatives:,} negatives", "the whole catalogue")
+    for protocol, among in zip(PROTOCOLS, candidates, strict=True):
+        names = list(next(iter(figures.values()))[protocol])
+        table = Table("system", title=f"{title}, target among {among}")
         for name in names:
             table.add_column(name, justify="right")
-        for system, of_protocol in summary.items():
+        for system, of_protocol in figures.items():
             table.add_row(system, *(f"{of_protocol[protocol][name]:.4f}" for name in names))
-        Console(width=120).print(table)
-
-
-def _write_users(run: Run, store: SequenceStore, ranks: dict[str, dict[str, np.ndarray]]) -> None:
-    columns = {"user_id": store.user_ids}
-    for system, of_protocol in ranks.items():
-        for protocol, values in of_protocol.items():
-            columns[f"{system} {protocol} rank"] = pa.array(values)
-    table = pa.table(columns)
-    write_whole(run.folder / "users.parquet", lambda file: pq.write_table(table, file))
+        Console(width=max(120, 40 + 14 * len(names))).print(table)

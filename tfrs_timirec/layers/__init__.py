@@ -2,7 +2,7 @@
 
 from tfrs_timirec.layers.aggregation import InterestAggregation
 from tfrs_timirec.layers.extractor import SelfAttentiveExtractor
-from tfrs_timirec.layers.pooling import HistoryMean, NewestItem
+from tfrs_timirec.layers.pooling import HistoryMean, NewestItem, StateChange
 from tfrs_timirec.layers.position import DistanceToEndEmbedding
 from tfrs_timirec.layers.predictor import InterestPredictor
 from tfrs_timirec.layers.routing import DynamicRouting
@@ -17,6 +17,7 @@ __all__ = [
     "InterestPredictor",
     "NewestItem",
     "SelfAttentiveExtractor",
+    "StateChange",
     "TimeIntervalBlock",
     "TransformerBlock",
 ]

@@ -22,6 +22,7 @@ class SelfAttentiveExtractor(keras.layers.Layer):
         max_length: L, the longest history; used with `transformer`.
         kernel_initializer: Initializer of all matrices.
         dropout: Share of the embeddings and of the block's activations dropped in training.
+        return_attention: Whether A is returned as well.
 
     Call arguments:
         inputs: float [batch, n, D], the embeddings of the items.
@@ -29,7 +30,9 @@ class SelfAttentiveExtractor(keras.layers.Layer):
         training: Whether dropout is active.
 
     Returns:
-        float [batch, K, D], the interests.
+        float [batch, K, D], the interests. With `return_attention` the pair of them and A, float
+        [batch, n, K]: what each position contributes to each interest, summing to 1 over the
+        positions; 0 at padding. (After a `transformer` a position holds more than its own item.)
 
     Raises:
         ValueError: If K or the attention width is less than 1.
@@ -38,6 +41,7 @@ class SelfAttentiveExtractor(keras.layers.Layer):
 
         items = keras.layers.Embedding(1000, 64, mask_zero=True)(history)
         interests = SelfAttentiveExtractor(num_interests=4)(items)
+        interests, attention = SelfAttentiveExtractor(4, return_attention=True)(items)
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class SelfAttentiveExtractor(keras.layers.Layer):
         max_length: int = 20,
         kernel_initializer="glorot_uniform",
         dropout: float = 0.0,
+        return_attention: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -61,6 +66,7 @@ class SelfAttentiveExtractor(keras.layers.Layer):
         self.max_length = max_length
         self.kernel_initializer = kernel_initializer
         self.dropout = dropout
+        self.return_attention = return_attention
 
         if transformer:
             self.position = DistanceToEndEmbedding(
@@ -94,13 +100,16 @@ class SelfAttentiveExtractor(keras.layers.Layer):
             real = mask[..., None]
             attention = ops.softmax(ops.where(real, scores, -1e9), axis=1)
             attention = attention * ops.cast(real, attention.dtype)
-        return ops.matmul(ops.swapaxes(attention, 1, 2), x)
+        interests = ops.matmul(ops.swapaxes(attention, 1, 2), x)
+        return (interests, attention) if self.return_attention else interests
 
     def compute_mask(self, inputs, mask=None):
         return None
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], self.num_interests, input_shape[-1])
+        interests = (input_shape[0], self.num_interests, input_shape[-1])
+        attention = (*input_shape[:-1], self.num_interests)
+        return (interests, attention) if self.return_attention else interests
 
     def get_config(self):
         return {
@@ -110,6 +119,7 @@ class SelfAttentiveExtractor(keras.layers.Layer):
             "transformer": self.transformer,
             "max_length": self.max_length,
             "dropout": self.dropout,
+            "return_attention": self.return_attention,
             "kernel_initializer": keras.initializers.serialize(
                 keras.initializers.get(self.kernel_initializer)
             ),

@@ -1,4 +1,4 @@
-"""A history's items as one vector: their mean, or the newest of them."""
+"""A history's items as one vector, the mean or the newest of them, and their shares in a state."""
 
 import keras
 from keras import ops
@@ -7,7 +7,7 @@ from tfrs_timirec.layers.position import distance_to_end, real_items
 
 
 class _Pooling(keras.layers.Layer):
-    """What the layers of this file share: [batch, n, D] becomes [batch, D], the mask ends here."""
+    """What the mean and the newest share: [batch, n, D] becomes [batch, D], the mask ends here."""
 
     def compute_mask(self, inputs, mask=None):
         return None
@@ -60,3 +60,41 @@ class NewestItem(_Pooling):
     def call(self, inputs, mask=None):
         newest = ops.equal(distance_to_end(real_items(inputs, mask)), 1)
         return ops.sum(inputs * ops.cast(newest, inputs.dtype)[..., None], axis=1)
+
+
+@keras.saving.register_keras_serializable("tfrs_timirec")
+class StateChange(keras.layers.Layer):
+    """How far each item of a history moved the state of a recurrent network, as a share of all.
+
+    c_t = ‖h_t − h_{t−1}‖ / Σ_s ‖h_s − h_{s−1}‖ with h_0 = 0, on whichever side the padding is. A
+    state that never moves has equal shares.
+
+    Call arguments:
+        inputs: float [batch, n, D], the states after each item.
+        mask: bool [batch, n], true at items; a GRU with `return_sequences` passes it on.
+
+    Returns:
+        float [batch, n], at least 0, summing to 1 over a history's items; 0 at padding.
+
+    Example:
+
+        items = keras.layers.Embedding(1000, 64, mask_zero=True)(history)
+        states, user = keras.layers.GRU(64, return_sequences=True, return_state=True)(items)
+        shares = StateChange()(states)
+    """
+
+    def call(self, inputs, mask=None):
+        real = ops.cast(real_items(inputs, mask), inputs.dtype)
+        # Zero at padding, so that h_0 is zero to the right of padding as well.
+        states = inputs * real[..., None]
+        before = ops.pad(states[:, :-1], ((0, 0), (1, 0), (0, 0)))
+        squared = ops.sum((states - before) ** 2, axis=-1)
+        # The constant, a float's rounding, keeps the gradient of a state at rest finite.
+        moved = ops.sqrt(ops.maximum(squared, 1e-12)) * real
+        return ops.divide_no_nan(moved, ops.sum(moved, axis=1, keepdims=True))
+
+    def compute_mask(self, inputs, mask=None):
+        return None
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[:-1]

@@ -26,6 +26,7 @@ class DynamicRouting(keras.layers.Layer):
         iterations: Of the routing.
         kernel_initializer: Initializer of S.
         seed: Of the logits B.
+        return_attention: Whether what each item contributes to each interest is returned as well.
 
     Call arguments:
         inputs: float [batch, n, D], the embeddings of the items; n <= L.
@@ -33,7 +34,9 @@ class DynamicRouting(keras.layers.Layer):
         training: Whether B is drawn anew.
 
     Returns:
-        float [batch, K, D], the interests, each shorter than 1.
+        float [batch, K, D], the interests, each shorter than 1. With `return_attention` the pair of
+        them and float [batch, n, K], w_ik / Σ_j w_jk of the last iteration: it sums to 1 over the
+        positions, 0 for a history of padding alone; 0 at padding.
 
     Raises:
         ValueError: If K, L or the number of iterations is less than 1, or n is larger than L.
@@ -42,6 +45,7 @@ class DynamicRouting(keras.layers.Layer):
 
         items = keras.layers.Embedding(1000, 64, mask_zero=True)(history)
         interests = DynamicRouting(num_interests=4)(items)
+        interests, attention = DynamicRouting(4, return_attention=True)(items)
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class DynamicRouting(keras.layers.Layer):
         iterations: int = 3,
         kernel_initializer="glorot_uniform",
         seed: int | None = None,
+        return_attention: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -66,6 +71,7 @@ class DynamicRouting(keras.layers.Layer):
         self.iterations = iterations
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.seed = seed
+        self.return_attention = return_attention
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape):
@@ -99,13 +105,21 @@ class DynamicRouting(keras.layers.Layer):
         for _ in range(self.iterations - 1):
             agreement = ops.matmul(fixed, ops.swapaxes(interests(logits, fixed), 1, 2))
             logits = logits + agreement
-        return interests(logits, items)
+        routed = interests(logits, items)
+        if not self.return_attention:
+            return routed
+        # As a softmax of log w, for all of an interest's weights may round to 0.
+        real = mask[..., None]
+        attention = ops.softmax(ops.where(real, ops.log_softmax(logits), -1e9), axis=1)
+        return routed, attention * ops.cast(real, attention.dtype)
 
     def compute_mask(self, inputs, mask=None):
         return None
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], self.num_interests, input_shape[-1])
+        interests = (input_shape[0], self.num_interests, input_shape[-1])
+        attention = (*input_shape[:-1], self.num_interests)
+        return (interests, attention) if self.return_attention else interests
 
     def get_config(self):
         return {
@@ -115,6 +129,7 @@ class DynamicRouting(keras.layers.Layer):
             "iterations": self.iterations,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "seed": self.seed,
+            "return_attention": self.return_attention,
         }
 
 

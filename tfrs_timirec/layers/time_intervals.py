@@ -26,6 +26,7 @@ class TimeIntervalBlock(TransformerBlock):
         max_interval: The largest interval; the tables of intervals have one row more.
         kernel_initializer: Initializer of the matrices and of the four tables.
         dropout: Share of the attention's and of the feed-forward's outputs dropped in training.
+        return_attention: Whether the attention is returned as well.
 
     Call arguments:
         inputs: float [batch, n, D], the embeddings of the items; n <= L.
@@ -34,7 +35,8 @@ class TimeIntervalBlock(TransformerBlock):
         training: Whether dropout is active.
 
     Returns:
-        float [batch, D].
+        float [batch, D]. With `return_attention` the pair of it and a_ij of the newest item i,
+        float [batch, n]: it sums to 1; 0 at padding.
 
     Raises:
         ValueError: If L or the largest interval is less than 1, or n is larger than L.
@@ -43,6 +45,7 @@ class TimeIntervalBlock(TransformerBlock):
 
         items = keras.layers.Embedding(1000, 64, mask_zero=True)(history)
         user = TimeIntervalBlock(max_length=20)(items, times)
+        user, attention = TimeIntervalBlock(max_length=20, return_attention=True)(items, times)
     """
 
     def __init__(
@@ -51,9 +54,10 @@ class TimeIntervalBlock(TransformerBlock):
         max_interval: int = 512,
         kernel_initializer="glorot_uniform",
         dropout: float = 0.0,
+        return_attention: bool = False,
         **kwargs,
     ):
-        super().__init__(kernel_initializer, dropout, **kwargs)
+        super().__init__(kernel_initializer, dropout, return_attention, **kwargs)
         for name, value in (("max_length", max_length), ("max_interval", max_interval)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}.")
@@ -96,7 +100,10 @@ class TimeIntervalBlock(TransformerBlock):
         attention = ops.softmax(ops.where(mask, scores, -1e9))
         attended = ops.sum(attention[..., None] * values, axis=1)
         x = self.residuals(x, attended, training)
-        return x * ops.cast(ops.any(mask, axis=1, keepdims=True), x.dtype)
+        x = x * ops.cast(ops.any(mask, axis=1, keepdims=True), x.dtype)
+        if not self.return_attention:
+            return x
+        return x, attention * ops.cast(mask, attention.dtype)
 
     def intervals(self, times, mask, newest):
         """The time between each item and the newest: int32 [batch, n], 0 to `max_interval`."""
@@ -113,7 +120,8 @@ class TimeIntervalBlock(TransformerBlock):
         return None
 
     def compute_output_shape(self, inputs_shape, times_shape=None):
-        return (inputs_shape[0], inputs_shape[-1])
+        user = (inputs_shape[0], inputs_shape[-1])
+        return (user, inputs_shape[:-1]) if self.return_attention else user
 
     def get_config(self):
         return {

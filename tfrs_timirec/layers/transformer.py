@@ -15,6 +15,7 @@ class TransformerBlock(keras.layers.Layer):
     Args:
         kernel_initializer: Initializer of the five matrices.
         dropout: Share of the attention's and of the feed-forward's outputs dropped in training.
+        return_attention: Whether the attention is returned as well.
 
     Call arguments:
         inputs: float [batch, n, D].
@@ -22,18 +23,29 @@ class TransformerBlock(keras.layers.Layer):
         training: Whether dropout is active.
 
     Returns:
-        float [batch, n, D].
+        float [batch, n, D]. With `return_attention` the pair of it and the attention, float
+        [batch, n, n]: row i is what position i attends to and sums to 1; 0 in the rows and columns
+        of padding. The mask is that of both.
 
     Example:
 
         x = keras.layers.Embedding(1000, 64, mask_zero=True)(history)
-        x = TransformerBlock()(x)
+        y = TransformerBlock()(x)
+        y, attention = TransformerBlock(return_attention=True)(x)
+        of_the_newest = NewestItem()(attention)
     """
 
-    def __init__(self, kernel_initializer="glorot_uniform", dropout: float = 0.0, **kwargs):
+    def __init__(
+        self,
+        kernel_initializer="glorot_uniform",
+        dropout: float = 0.0,
+        return_attention: bool = False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.kernel_initializer = kernel_initializer
         self.dropout = dropout
+        self.return_attention = return_attention
         self.supports_masking = True
 
     def build(self, input_shape):
@@ -63,11 +75,16 @@ class TransformerBlock(keras.layers.Layer):
         scores = scores / inputs.shape[-1] ** 0.5
         if mask is not None:
             scores = ops.where(mask[:, None, :], scores, -1e9)
-        attended = ops.matmul(ops.softmax(scores), self.value(inputs))
+        attention = ops.softmax(scores)
+        attended = ops.matmul(attention, self.value(inputs))
         x = self.residuals(inputs, attended, training)
         if mask is not None:
             x = x * ops.cast(mask, x.dtype)[..., None]
-        return x
+        if not self.return_attention:
+            return x
+        if mask is not None:
+            attention = attention * ops.cast(mask[:, :, None] & mask[:, None, :], attention.dtype)
+        return x, attention
 
     def residuals(self, inputs, attended, training=False):
         """What follows the attention: both residual connections and the feed-forward.
@@ -84,13 +101,18 @@ class TransformerBlock(keras.layers.Layer):
         inner = self.outer(self.inner(x))
         return self.output_norm(x + self.drop(inner, training=training))
 
+    def compute_mask(self, inputs, mask=None):
+        return (mask, mask) if self.return_attention else mask
+
     def compute_output_shape(self, input_shape):
-        return input_shape
+        attention = (*input_shape[:-1], input_shape[1])
+        return (input_shape, attention) if self.return_attention else input_shape
 
     def get_config(self):
         return {
             **super().get_config(),
             "dropout": self.dropout,
+            "return_attention": self.return_attention,
             "kernel_initializer": keras.initializers.serialize(
                 keras.initializers.get(self.kernel_initializer)
             ),

@@ -1,135 +1,224 @@
 """What every recommender of this package is."""
 
+import warnings
 from typing import ClassVar
 
 import keras
+import numpy as np
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
+from keras import ops
 
-from tfrs_timirec.config import ModelSettings
+from tfrs_timirec.memory import check_memory
 from tfrs_timirec.models.losses import best_interest
 from tfrs_timirec.models.objective import Objective
+from tfrs_timirec.models.settings import ModelSettings
+from tfrs_timirec.tfrs import tfrs
+
+# One interest, or a batch of histories of one item, is nothing to warn of.
+warnings.filterwarnings("ignore", "You are using a softmax over axis .* has size 1")
 
 
 class SequentialRecommender(tfrs.Model):
     """A user's history becomes M query vectors, an item one vector; a score is a dot product.
 
-    The score of an item is the maximum over its M dot products with the query vectors. A
-    subclass sets `title` and `items`, and writes `keras_layers` and `query_vectors`; evaluation,
-    export and retrieval are written against this class alone.
+    The score of an item is the maximum over its M dot products with the query vectors. What
+    computes the query vectors is the user tower, a Keras 3 model; training, evaluation, retrieval
+    and export call the same one. A subclass writes `settings_type`, `title` and `build_tower`,
+    and `compute_loss` if its loss is another one.
 
-    Attributes:
-        title: The system's name in tables.
-        uses: The fields of `ModelSettings` that it reads and not all systems do.
-        needs_times: Whether `query_vectors` and `compute_loss` take the times of the history.
+    The tower takes by name `history`, int32 [batch, n], item indices, oldest first, 0 after the
+    newest, and, where the system reads them, `times`, int64 [batch, n], when each item was
+    interacted with. It gives by name `query_vectors` float32 [batch, M, D], `interests` float32
+    [batch, K, D], what these are made of, `interest_weights` float32 [batch, K], what each
+    weighs, and `attention` float32 [batch, n, K], the share that each item of the history has in
+    each interest. Its layer `items` holds the item vectors, row 0 for padding.
 
     Args:
-        num_items: Items of the catalogue; they have the indices 1 to `num_items`; 0 is padding.
-        settings: The model's shape and its objective.
-        initial_stddev: Standard deviation of the normal distribution of the initial weights.
-        seed: Of the initial weights; layers built by a subclass draw theirs from `initializer`.
+        user_tower: The user tower.
+        settings: What it was built with.
+
+    Attributes:
+        settings_type: The dataclass of the system's settings.
+        item_tables: How many tables of vectors of `embedding_size` numbers it has.
+        user_tower: The user tower.
+        items: The tower's layer of item vectors.
     """
 
-    title: str
-    uses: ClassVar[tuple[str, ...]] = ()
-    needs_times: ClassVar[bool] = False
+    settings_type: ClassVar[type[ModelSettings]]
+    item_tables: ClassVar[int] = 1
 
-    def __init__(self, num_items: int, settings: ModelSettings, initial_stddev: float, seed: int):
+    def __init__(self, user_tower: keras.Model, settings: ModelSettings):
         super().__init__()
-        self.num_items = num_items
-        self.embedding_size = settings.embedding_size
+        self.user_tower = user_tower
+        self.settings = settings
         self.objective = Objective(settings)
+        self.items = user_tower.get_layer("items")
+
+    @classmethod
+    def create(
+        cls, num_items: int, settings: ModelSettings, initial_stddev: float, seed: int
+    ) -> "SequentialRecommender":
+        """An untrained recommender.
+
+        Args:
+            num_items: Items of the catalogue; they have the indices 1 to `num_items`.
+            settings: Of the system.
+            initial_stddev: Standard deviation of the normal distribution of the initial weights.
+            seed: Of the initial weights.
+
+        Raises:
+            UserError: If memory cannot hold the items' vectors with what Adam keeps of them.
+        """
+        # Each with its gradient and Adam's two moments, in single precision.
+        needed = 4 * 4 * cls.item_tables * (num_items + 1) * settings.embedding_size
+        check_memory(
+            needed, f"Training on a catalogue of {num_items:,} items", "model.embedding_size"
+        )
         # A generator, not a number: with a number all weights of one shape would be equal.
-        self.initializer = keras.initializers.RandomNormal(
+        initializer = keras.initializers.RandomNormal(
             stddev=initial_stddev, seed=keras.random.SeedGenerator(seed)
         )
+        return cls(cls.build_tower(num_items, settings, initializer, seed), settings)
 
-    def embedding_table(self, name: str) -> keras.layers.Embedding:
-        """A table of one vector an item, with a row for padding, which is masked."""
-        table = keras.layers.Embedding(
-            self.num_items + 1,
-            self.embedding_size,
-            embeddings_initializer=self.initializer,
-            mask_zero=True,
-            name=name,
-        )
-        table.build()
-        return table
+    @classmethod
+    def build_tower(
+        cls,
+        num_items: int,
+        settings: ModelSettings,
+        initializer: keras.initializers.Initializer,
+        seed: int,
+    ) -> keras.Model:
+        """An untrained user tower.
+
+        Args:
+            num_items: Items of the catalogue.
+            settings: Of the system.
+            initializer: Of all weights that are drawn.
+            seed: Of what else is drawn.
+        """
+        raise NotImplementedError
 
     @property
-    def keras_layers(self) -> list[keras.layers.Layer]:
-        """The Keras 3 layers that hold the weights, in a fixed order."""
+    def title(self) -> str:
+        """The system's name in tables."""
         raise NotImplementedError
+
+    @property
+    def num_items(self) -> int:
+        """Items of the catalogue."""
+        return self.items.input_dim - 1
+
+    @property
+    def tower_inputs(self) -> list[str]:
+        """What the tower reads: `history` and perhaps `times`."""
+        return [tensor.name for tensor in self.user_tower.inputs]
 
     @property
     def state(self) -> dict[str, keras.Variable]:
         """All that training changes, under names that are the same in each process."""
-        state = {}
-        for layer in self.keras_layers:
-            weights = {weight.path: weight for weight in layer.weights}
-            state |= weights
-            # Keras numbers the generators of chance by what the process has built before.
-            seeds = [v for v in layer.non_trainable_variables if v.path not in weights]
-            state |= {f"{layer.name}/seed_{i}": seed for i, seed in enumerate(seeds)}
-        return state
+        weights = {weight.path: weight for weight in self.user_tower.weights}
+        # Keras numbers the generators of chance by what the process has built before.
+        seeds = [v for v in self.user_tower.non_trainable_variables if v.path not in weights]
+        return weights | {f"seed_{i}": seed for i, seed in enumerate(seeds)}
 
-    def query_vectors(self, history: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """The user's query vectors.
+    def learn_counts(self, counts: np.ndarray) -> None:
+        """Takes note of the counts of the items, int64 [items]; most systems have no use for it."""
 
-        A system that `needs_times` has `times` as its second argument: int64 [batch, n], when each
-        item was interacted with.
+    def represent(
+        self, inputs: dict[str, tf.Tensor], training: bool = False
+    ) -> dict[str, tf.Tensor]:
+        """What the tower gives.
 
         Args:
-            history: int32 [batch, n], item indices, oldest first, 0 after the newest.
+            inputs: What it takes; other keys are passed over.
             training: Whether chance, such as dropout, is active.
-
-        Returns:
-            float32 [batch, M, D].
         """
-        raise NotImplementedError
+        taken = {name: inputs[name] for name in self.tower_inputs}
+        return self.user_tower(taken, training=training)
 
-    def queries_and_weights(self, *history: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The query vectors and what each interest weighs in them.
+    def query_vectors(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
+        """The user's query vectors: float32 [batch, M, D]."""
+        return self.represent(inputs)["query_vectors"]
 
-        Args:
-            history: What `query_vectors` takes.
-
-        Returns:
-            float32 [batch, M, D] and float32 [batch, K]; a model that weighs nothing gives
-            each of its M vectors the same weight.
-        """
-        queries = self.query_vectors(*history)
-        return queries, tf.fill(tf.shape(queries)[:2], 1 / queries.shape[1])
-
-    def interest_vectors(self, *history: tf.Tensor) -> tf.Tensor:
-        """What `query_vectors` is made of: float32 [batch, K, D]; by default, itself."""
-        return self.query_vectors(*history)
+    def item_vectors(self) -> tf.Tensor:
+        """The catalogue: float32 [items, D]; row i is the item with index i + 1."""
+        return self.items.embeddings.value[1:]
 
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """The objective with the query vector that matches the target best (eq. 2).
 
         Args:
-            inputs: `history` int32 [batch, n], `positive` and `negative` int32 [batch]; with
-                `needs_times` also `times` int64 [batch, n].
+            inputs: What the tower takes, and `positive` and `negative` int32 [batch].
             training: Whether chance, such as dropout, is active.
 
         Returns:
             float32 [batch], a loss an instance.
         """
-        history = [inputs["history"], *([inputs["times"]] if self.needs_times else [])]
-        queries = self.query_vectors(*history, training=training)
-        positive = self.items(inputs["positive"])
-        query = self.choose_query(queries, positive)
+        queries = self.represent(inputs, training)["query_vectors"]
+        query = self.choose_query(queries, self.items(inputs["positive"]))
         return self.objective(query, inputs["positive"], inputs["negative"], self.items)
 
     def choose_query(self, queries: tf.Tensor, positive: tf.Tensor) -> tf.Tensor:
         """What of the query vectors [batch, M, D] learns from the target [batch, D]: [batch, D]."""
         return best_interest(queries, positive)
 
-    def item_vectors(self) -> tf.Tensor:
-        """The catalogue: float32 [items, D]; row i is the item with index i + 1."""
-        return self.items.embeddings.value[1:]
-
     def phases(self) -> list["SequentialRecommender"]:
         """The models to train to convergence, one after the other; the last one is the whole."""
         return [self]
+
+    def save(self, *args, **kwargs) -> None:
+        """Refuses: a `tfrs.Model` does not know of Keras 3 layers, and would save no weights.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError("Save the Keras model: system.user_tower.save('tower.keras').")
+
+
+def history_input() -> keras.KerasTensor:
+    """The input `history`: int32 [batch, n]."""
+    return keras.Input((None,), dtype="int32", name="history")
+
+
+def item_table(
+    num_items: int, size: int, initializer: keras.initializers.Initializer, name: str = "items"
+) -> keras.layers.Embedding:
+    """A table of one vector an item, with a row for padding, which is masked.
+
+    Args:
+        num_items: Items of the catalogue.
+        size: D.
+        initializer: Of the table.
+        name: Of the layer.
+    """
+    return keras.layers.Embedding(
+        num_items + 1, size, embeddings_initializer=initializer, mask_zero=True, name=name
+    )
+
+
+def tower_of_interests(inputs: dict, interests, attention) -> keras.Model:
+    """The tower of a system whose query vectors are its interests, each as good as the others.
+
+    Args:
+        inputs: By name.
+        interests: [batch, K, D].
+        attention: [batch, n, K].
+    """
+    outputs = {
+        "query_vectors": interests,
+        "interests": interests,
+        "interest_weights": ops.full_like(interests[:, :, 0], 1 / interests.shape[1]),
+        "attention": attention,
+    }
+    return keras.Model(inputs, outputs, name="user_tower")
+
+
+def tower_of_one(inputs: dict, query, attention) -> keras.Model:
+    """The tower of a system with one query vector.
+
+    Args:
+        inputs: By name.
+        query: [batch, D].
+        attention: [batch, n].
+    """
+    return tower_of_interests(inputs, ops.expand_dims(query, 1), ops.expand_dims(attention, 2))

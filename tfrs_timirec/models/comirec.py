@@ -1,13 +1,37 @@
 """The self-attentive multi-interest recommender: TiMiRec's first phase."""
 
-from typing import ClassVar
+from dataclasses import dataclass
 
 import keras
-import tensorflow as tf
 
-from tfrs_timirec.config import ModelSettings
 from tfrs_timirec.layers import SelfAttentiveExtractor
-from tfrs_timirec.models.base import SequentialRecommender
+from tfrs_timirec.models.base import (
+    SequentialRecommender,
+    history_input,
+    item_table,
+    tower_of_interests,
+)
+from tfrs_timirec.models.settings import ModelSettings
+from tfrs_timirec.ranges import Few, Share, Size
+
+
+@dataclass
+class ComiRecSettings(ModelSettings):
+    """ComiRec's settings (the defaults are those of TiMiRec's authors for Beauty).
+
+    Args:
+        num_interests: K, the interest vectors of a user.
+        attention_width: The inner width of the self-attention, rows of W1.
+        transformer: Position embeddings and a transformer block first, the "+" variants.
+        dropout: Share dropped in training of the history's embeddings and of the transformer
+            block's activations.
+    """
+
+    system: str = "comirec"
+    num_interests: Few = 4
+    attention_width: Size = 8
+    transformer: bool = False
+    dropout: Share = 0.0
 
 
 class ComiRec(SequentialRecommender):
@@ -15,34 +39,28 @@ class ComiRec(SequentialRecommender):
 
     (ComiRec-SA, Cen et al., KDD 2020, with TiMiRec's loss: eqs. 1, 2 and 10 of CIKM 2022.) With
     `settings.transformer` it is ComiRec+.
-
-    Args:
-        num_items: Items of the catalogue.
-        settings: The model's shape.
-        initial_stddev: Standard deviation of the initial weights.
-        seed: Of the initial weights.
     """
 
-    uses: ClassVar = ("num_interests", "attention_width", "transformer", "dropout")
+    settings_type = ComiRecSettings
 
-    def __init__(self, num_items: int, settings: ModelSettings, initial_stddev: float, seed: int):
-        super().__init__(num_items, settings, initial_stddev, seed)
-        self.title = "ComiRec+" if settings.transformer else "ComiRec"
-        self.items = self.embedding_table("items")
-        self.extractor = SelfAttentiveExtractor(
+    @property
+    def title(self) -> str:
+        return "ComiRec+" if self.settings.transformer else "ComiRec"
+
+    @classmethod
+    def build_tower(cls, num_items, settings, initializer, seed) -> keras.Model:
+        history = history_input()
+        extractor = SelfAttentiveExtractor(
             settings.num_interests,
             settings.attention_width,
             settings.transformer,
             settings.history_length,
-            kernel_initializer=self.initializer,
+            kernel_initializer=initializer,
             dropout=settings.dropout,
+            return_attention=True,
             name="extractor",
         )
-        self.extractor.build((None, None, settings.embedding_size))
-
-    @property
-    def keras_layers(self) -> list[keras.layers.Layer]:
-        return [self.items, self.extractor]
-
-    def query_vectors(self, history: tf.Tensor, training: bool = False) -> tf.Tensor:
-        return self.extractor(self.items(history), training=training)
+        interests, attention = extractor(
+            item_table(num_items, settings.embedding_size, initializer)(history)
+        )
+        return tower_of_interests({"history": history}, interests, attention)

@@ -41,7 +41,7 @@ def softmax_loss(score, scores, is_other, correction: float = 0.0, smoothing: fl
     if not smoothing:
         return total - score
     weight = ops.cast(is_other, scores.dtype)
-    mean = ops.sum(weight * scores, axis=-1) / ops.sum(weight, axis=-1)
+    mean = ops.sum(weight * scores, axis=-1) / ops.maximum(ops.sum(weight, axis=-1), 1.0)
     return total - (1 - smoothing) * score - smoothing * mean
 
 

@@ -5,8 +5,8 @@ import math
 import keras
 from keras import ops
 
-from tfrs_timirec.config import ModelSettings
 from tfrs_timirec.models.losses import bpr_loss, gbce_loss, softmax_loss
+from tfrs_timirec.models.settings import ModelSettings
 
 
 class Objective:
@@ -29,7 +29,8 @@ class Objective:
         Args:
             query: float [batch, D], the query vectors.
             positive: int32 [batch], the targets.
-            negative: int32 [batch], an item for each instance that its user has not touched.
+            negative: int32 [batch], an item for each instance that its user has not touched, 0
+                for none.
             items: The items' vectors, with a row 0 for padding.
 
         Returns:
@@ -37,12 +38,13 @@ class Objective:
         """
         objective = self._settings.objective
         if objective == "bpr":
-            return bpr_loss(query, items(positive), items(negative))
+            loss = bpr_loss(query, items(positive), items(negative))
+            return ops.where(negative > 0, loss, 0.0)
         catalogue = items.input_dim - 1
         others = ops.arange(1, catalogue + 1) if objective == "softmax" else negative
         score = ops.sum(query * items(positive), axis=-1)
         scores = ops.matmul(query, ops.transpose(items(others)))
-        is_other = positive[:, None] != others
+        is_other = (positive[:, None] != others) & (others > 0)
         drawn = 1 if objective == "softmax" else others.shape[0] / (catalogue - 1)
         if objective == "gbce":
             return gbce_loss(score, scores, is_other, drawn, self._settings.calibration)

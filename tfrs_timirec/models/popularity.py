@@ -1,35 +1,46 @@
 """Popularity: the baseline that every learned system must pass."""
 
+from dataclasses import dataclass
+
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
-from tfrs_timirec.config import ModelSettings
-from tfrs_timirec.models.base import SequentialRecommender
+from tfrs_timirec.models.base import (
+    SequentialRecommender,
+    history_input,
+    item_table,
+    tower_of_one,
+)
+from tfrs_timirec.models.settings import ModelSettings
+
+
+@dataclass
+class PopularitySettings(ModelSettings):
+    """Popularity has no settings of its own."""
+
+    system: str = "popularity"
 
 
 class Popularity(SequentialRecommender):
-    """Scores an item with how often it was interacted with in training.
+    """Scores an item with how often it was interacted with in training, whoever asks.
 
-    Args:
-        counts: int [items], interactions of each item, index 1 first.
+    An item's vector is that one number, and everybody's query vector is 1.
     """
 
+    settings_type = PopularitySettings
     title = "popularity"
+    item_tables = 0
 
-    def __init__(self, counts: np.ndarray):
-        super().__init__(len(counts), ModelSettings(embedding_size=1), initial_stddev=0.0, seed=0)
-        self._counts = tf.constant(counts[:, None], tf.float32)
+    @classmethod
+    def build_tower(cls, num_items, settings, initializer, seed) -> keras.Model:
+        history = history_input()
+        counts = item_table(num_items, 1, "zeros")(history)
+        query = ops.ones_like(counts[:, 0])
+        return tower_of_one({"history": history}, query, ops.zeros_like(counts[:, :, 0]))
 
-    @property
-    def keras_layers(self) -> list[keras.layers.Layer]:
-        return []
-
-    def query_vectors(self, history: tf.Tensor, training: bool = False) -> tf.Tensor:
-        return tf.ones([tf.shape(history)[0], 1, 1])
-
-    def item_vectors(self) -> tf.Tensor:
-        return self._counts
+    def learn_counts(self, counts: np.ndarray) -> None:
+        self.items.embeddings.assign(np.concatenate([[0], counts])[:, None])
 
     def phases(self) -> list[SequentialRecommender]:
         return []

@@ -1,13 +1,31 @@
 """SASRec: self-attention, read at the newest item."""
 
-from typing import ClassVar
+from dataclasses import dataclass
 
 import keras
-import tensorflow as tf
 
-from tfrs_timirec.config import ModelSettings
 from tfrs_timirec.layers import DistanceToEndEmbedding, NewestItem, TransformerBlock
-from tfrs_timirec.models.base import SequentialRecommender
+from tfrs_timirec.models.base import (
+    SequentialRecommender,
+    history_input,
+    item_table,
+    tower_of_one,
+)
+from tfrs_timirec.models.settings import ModelSettings
+from tfrs_timirec.ranges import Share
+
+
+@dataclass
+class SASRecSettings(ModelSettings):
+    """SASRec's settings.
+
+    Args:
+        dropout: Share dropped in training of the history's embeddings and of the transformer
+            block's activations.
+    """
+
+    system: str = "sasrec"
+    dropout: Share = 0.0
 
 
 class SASRec(SequentialRecommender):
@@ -17,35 +35,18 @@ class SASRec(SequentialRecommender):
     normalised after each residual connection, positions counted from the newest item, and
     TiMiRec's loss, eq. 10 of CIKM 2022.) Nothing comes after the newest item, and no second block
     reads the other outputs, so that the causal mask would change nothing: there is none.
-
-    Args:
-        num_items: Items of the catalogue.
-        settings: The model's shape.
-        initial_stddev: Standard deviation of the initial weights.
-        seed: Of the initial weights.
     """
 
+    settings_type = SASRecSettings
     title = "SASRec"
-    uses: ClassVar = ("dropout",)
 
-    def __init__(self, num_items: int, settings: ModelSettings, initial_stddev: float, seed: int):
-        super().__init__(num_items, settings, initial_stddev, seed)
-        shape = (None, None, settings.embedding_size)
-        self.items = self.embedding_table("items")
-        self.position = DistanceToEndEmbedding(
-            settings.history_length, self.initializer, name="position"
-        )
-        self.position.build(shape)
-        self.block = TransformerBlock(self.initializer, settings.dropout, name="block")
-        self.block.build(shape)
-        self.newest = NewestItem(name="newest")
-        self.drop = keras.layers.Dropout(settings.dropout, name="drop")
-
-    @property
-    def keras_layers(self) -> list[keras.layers.Layer]:
-        return [self.items, self.position, self.drop, self.block]
-
-    def query_vectors(self, history: tf.Tensor, training: bool = False) -> tf.Tensor:
-        x = self.drop(self.position(self.items(history)), training=training)
-        x = self.block(x, training=training)
-        return self.newest(x)[:, None, :]
+    @classmethod
+    def build_tower(cls, num_items, settings, initializer, seed) -> keras.Model:
+        history = history_input()
+        x = item_table(num_items, settings.embedding_size, initializer)(history)
+        x = DistanceToEndEmbedding(settings.history_length, initializer, name="position")(x)
+        x = keras.layers.Dropout(settings.dropout, name="drop")(x)
+        block = TransformerBlock(initializer, settings.dropout, return_attention=True, name="block")
+        x, attention = block(x)
+        newest = NewestItem(name="newest")
+        return tower_of_one({"history": history}, newest(x), newest(attention))

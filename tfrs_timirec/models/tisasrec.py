@@ -1,13 +1,34 @@
 """TiSASRec: self-attention that knows the time between items."""
 
-from typing import ClassVar
+from dataclasses import dataclass
 
 import keras
-import tensorflow as tf
 
-from tfrs_timirec.config import ModelSettings
 from tfrs_timirec.layers import TimeIntervalBlock
-from tfrs_timirec.models.base import SequentialRecommender
+from tfrs_timirec.models.base import (
+    SequentialRecommender,
+    history_input,
+    item_table,
+    tower_of_one,
+)
+from tfrs_timirec.models.settings import ModelSettings
+from tfrs_timirec.ranges import Share, Size
+
+
+@dataclass
+class TiSASRecSettings(ModelSettings):
+    """TiSASRec's settings.
+
+    Args:
+        max_interval: The longest time between two items that is told from longer ones, in units of
+            the shortest one in the history.
+        dropout: Share dropped in training of the history's embeddings and of the transformer
+            block's activations.
+    """
+
+    system: str = "tisasrec"
+    max_interval: Size = 512
+    dropout: Share = 0.0
 
 
 class TiSASRec(SequentialRecommender):
@@ -17,37 +38,24 @@ class TiSASRec(SequentialRecommender):
     normalised after each residual connection, positions counted from the newest item, and
     TiMiRec's loss, eq. 10 of CIKM 2022.) The unit of time is the shortest interval in the history
     that is given, not in all that the user ever did.
-
-    Args:
-        num_items: Items of the catalogue.
-        settings: The model's shape.
-        initial_stddev: Standard deviation of the initial weights.
-        seed: Of the initial weights.
     """
 
+    settings_type = TiSASRecSettings
     title = "TiSASRec"
-    uses: ClassVar = ("dropout", "max_interval")
-    needs_times: ClassVar = True
 
-    def __init__(self, num_items: int, settings: ModelSettings, initial_stddev: float, seed: int):
-        super().__init__(num_items, settings, initial_stddev, seed)
-        self.items = self.embedding_table("items")
-        self.drop = keras.layers.Dropout(settings.dropout, name="drop")
-        self.block = TimeIntervalBlock(
+    @classmethod
+    def build_tower(cls, num_items, settings, initializer, seed) -> keras.Model:
+        history = history_input()
+        times = keras.Input((None,), dtype="int64", name="times")
+        x = item_table(num_items, settings.embedding_size, initializer)(history)
+        x = keras.layers.Dropout(settings.dropout, name="drop")(x)
+        block = TimeIntervalBlock(
             settings.history_length,
             settings.max_interval,
-            self.initializer,
+            initializer,
             settings.dropout,
+            return_attention=True,
             name="block",
         )
-        self.block.build((None, None, settings.embedding_size))
-
-    @property
-    def keras_layers(self) -> list[keras.layers.Layer]:
-        return [self.items, self.drop, self.block]
-
-    def query_vectors(
-        self, history: tf.Tensor, times: tf.Tensor, training: bool = False
-    ) -> tf.Tensor:
-        x = self.drop(self.items(history), training=training)
-        return self.block(x, times, training=training)[:, None, :]
+        query, attention = block(x, times)
+        return tower_of_one({"history": history, "times": times}, query, attention)

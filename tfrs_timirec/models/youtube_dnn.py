@@ -1,11 +1,25 @@
 """YouTube DNN: the mean of the history through a dense layer."""
 
-import keras
-import tensorflow as tf
+from dataclasses import dataclass
 
-from tfrs_timirec.config import ModelSettings
+import keras
+from keras import ops
+
 from tfrs_timirec.layers import HistoryMean
-from tfrs_timirec.models.base import SequentialRecommender
+from tfrs_timirec.models.base import (
+    SequentialRecommender,
+    history_input,
+    item_table,
+    tower_of_one,
+)
+from tfrs_timirec.models.settings import ModelSettings
+
+
+@dataclass
+class YouTubeDNNSettings(ModelSettings):
+    """YouTube DNN has no settings of its own."""
+
+    system: str = "youtube_dnn"
 
 
 class YouTubeDNN(SequentialRecommender):
@@ -14,28 +28,18 @@ class YouTubeDNN(SequentialRecommender):
     (Covington et al., RecSys 2016, section 3, as in the comparison of TiMiRec's authors: of its
     features the watch history alone, of its tower one dense layer without an activation, and
     TiMiRec's loss, eq. 10 of CIKM 2022.)
-
-    Args:
-        num_items: Items of the catalogue.
-        settings: The model's shape.
-        initial_stddev: Standard deviation of the initial weights.
-        seed: Of the initial weights.
     """
 
+    settings_type = YouTubeDNNSettings
     title = "YouTube DNN"
 
-    def __init__(self, num_items: int, settings: ModelSettings, initial_stddev: float, seed: int):
-        super().__init__(num_items, settings, initial_stddev, seed)
-        self.items = self.embedding_table("items")
-        self.mean = HistoryMean(name="mean")
-        self.dense = keras.layers.Dense(
-            settings.embedding_size, kernel_initializer=self.initializer, name="dense"
-        )
-        self.dense.build((None, settings.embedding_size))
-
-    @property
-    def keras_layers(self) -> list[keras.layers.Layer]:
-        return [self.items, self.dense]
-
-    def query_vectors(self, history: tf.Tensor, training: bool = False) -> tf.Tensor:
-        return self.dense(self.mean(self.items(history)))[:, None, :]
+    @classmethod
+    def build_tower(cls, num_items, settings, initializer, seed) -> keras.Model:
+        history = history_input()
+        size = settings.embedding_size
+        items = item_table(num_items, size, initializer)(history)
+        dense = keras.layers.Dense(size, kernel_initializer=initializer, name="dense")
+        query = dense(HistoryMean(name="mean")(items))
+        real = ops.cast(ops.not_equal(history, 0), "float32")
+        share = real / ops.maximum(ops.sum(real, axis=1, keepdims=True), 1)
+        return tower_of_one({"history": history}, query, share)

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.files import write_whole
+from tfrs_timirec.training.progress import Progress
 
 _PROGRESS = "progress.json"
 
@@ -46,15 +47,22 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict]:
         BadZipFile,
         zlib.error,
     ) as error:
-        raise UserError(
-            f"The checkpoint {path} is damaged ({error}): restore the file from a copy, or train "
-            f"in a new run folder."
-        ) from None
+        raise _damaged(path, error) from None
 
 
-def load_progress(path: Path) -> dict:
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"The checkpoint {path} is damaged ({' '.join(str(error).split())}): restore the file from "
+        f"a copy, or train in a new run folder."
+    )
+
+
+def load_progress(path: Path) -> Progress:
     """The progress that a checkpoint holds; raises what `load` raises."""
-    return _read(path)[1]
+    try:
+        return Progress.read(_read(path)[1])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _damaged(path, error) from None
 
 
 def load(path: Path, variables: Mapping[str, keras.Variable]) -> None:

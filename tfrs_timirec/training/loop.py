@@ -4,10 +4,13 @@ import math
 import signal
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,14 +22,9 @@ from rich.progress import (
 )
 
 from tfrs_timirec.config import Settings
-from tfrs_timirec.data.instances import (
-    evaluation_instances,
-    training_batches,
-    training_instances,
-    untouched_items,
-)
-from tfrs_timirec.data.store import SequenceStore
-from tfrs_timirec.errors import UserError
+from tfrs_timirec.data.instances import training_batches
+from tfrs_timirec.data.task import Task
+from tfrs_timirec.errors import Stopped, UserError
 from tfrs_timirec.evaluation.metrics import metric
 from tfrs_timirec.evaluation.ranking import Ranker
 from tfrs_timirec.models.base import SequentialRecommender
@@ -38,42 +36,56 @@ from tfrs_timirec.training.step import TrainingStep
 CHECKPOINT_SECONDS = 300
 
 
-class Interrupted(Exception):
-    """The training was asked to stop, and has saved where it stands."""
-
-
 class Training:
-    """Trains a model in its phases; each starts from the best weights of the one before.
+    """Trains models one after the other; each starts from the best weights of the one before.
 
     Args:
-        model: The recommender.
-        store: The users' sequences.
+        phases: The models, which share weights.
+        task: What they learn from and are validated with.
         settings: Everything that decides what the training computes.
-        negatives: int32 [users, n], the fixed negatives of the validation.
         run: Where checkpoints and logs go.
+        console: Where progress is shown.
+        callback: Called after each epoch with its row of the log.
+        epochs: How many epochs each phase has: as many without validation, or at most where
+            `validated`; None goes by the settings.
+        validated: Whether the best epoch on the validation split counts.
     """
 
     def __init__(
         self,
-        model: SequentialRecommender,
-        store: SequenceStore,
+        phases: Sequence[SequentialRecommender],
+        task: Task,
         settings: Settings,
-        negatives: np.ndarray,
         run: Run,
+        console: Console,
+        callback: Callable[[dict[str, Any]], object] | None = None,
+        epochs: Sequence[int] | None = None,
+        validated: bool = True,
     ):
-        length = settings.model.history_length
-        self._phases = model.phases()
+        self._phases = phases
         self._settings = settings
-        self._instances = training_instances(store, length)
+        self._task = task
+        self._instances = task.training
         if not len(self._instances):
             raise UserError(
-                "There is nothing to train on: no user has 4 interactions; lower data.core or "
-                "bring a longer log."
+                "There is nothing to train on: no user has two interactions in the training part; "
+                "lower data.core or bring a longer log."
             )
-        self._validation = evaluation_instances(store, "validation", length)
-        self._negatives = negatives
-        self._untouched = untouched_items(store, "training")
+        if not (task.untouched.count > 0)[self._instances.users].any():
+            raise UserError(
+                "There is nothing to tell the items of a user from: each user has had all "
+                f"{task.store.num_items} of the catalogue; bring a log of more items."
+            )
+        if validated and not len(task.validation):
+            raise UserError(
+                "There is nothing to validate on: no user has interactions in both the training "
+                "and the validation part; move data.validation_from."
+            )
         self._run = run
+        self._console = console
+        self._callback = callback
+        self._epochs = epochs
+        self._validated = validated
 
     def train(self, resume: bool) -> Progress:
         """Trains until all phases have converged, and leaves the model with the best weights.
@@ -85,13 +97,14 @@ class Training:
             The final progress, with a row of the log for each epoch.
 
         Raises:
-            Interrupted: After Ctrl-C or SIGTERM, with a checkpoint saved.
+            Stopped: After Ctrl-C or SIGTERM, with a checkpoint saved.
             UserError: If the loss is not a number any more, or a checkpoint is unusable.
         """
         progress = Progress()
         resumed = resume and self._run.latest.exists()
         if resumed:
-            progress = Progress(**checkpoint.load_progress(self._run.latest))
+            progress = checkpoint.load_progress(self._run.latest)
+            self._run.log(progress.log)
         with _stop_signals() as stop:
             while progress.phase <= len(self._phases):
                 if progress.phase > 1:
@@ -103,7 +116,9 @@ class Training:
                     resumed = False
                 self._train_phase(model, step, progress, stop)
                 progress.next_phase()
-            checkpoint.save(self._run.latest, {}, asdict(progress))
+            if stop:
+                # It came after the last step.
+                raise Stopped(stop[0])
         if self._phases:
             self._load_best(len(self._phases))
         return progress
@@ -121,6 +136,7 @@ class Training:
             TextColumn("loss {task.fields[loss]}"),
             TextColumn("{task.fields[metric]}"),
             TimeRemainingColumn(),
+            console=self._console,
             # Drawing it takes time from the training.
             refresh_per_second=2,
         ) as bar:
@@ -133,7 +149,7 @@ class Training:
                 loss="",
                 metric="",
             )
-            while not progress.converged(self._settings.training):
+            while not self._is_over(progress):
                 bar.reset(task)
                 bar.update(task, epoch=progress.epoch + 1)
                 began = time.monotonic()
@@ -144,24 +160,41 @@ class Training:
                 speed = share * len(self._instances) / training_seconds
                 began = time.monotonic()
                 name = self._settings.evaluation.metric
-                value = metric(name, ranker.ranks(self._validation, self._negatives)).mean()
+                value = self._validate(name, ranker)
                 row = {
                     "loss": loss,
                     "instances_per_second": round(speed),
                     "training_seconds": round(training_seconds, 2),
                     "validation_seconds": round(time.monotonic() - began, 2),
                 }
-                if progress.end_epoch(float(value), row):
+                if progress.end_epoch(value, row):
                     checkpoint.save(self._run.best(progress.phase), model.state, {})
+                checkpoint.save(self._run.latest, step.state, asdict(progress))
+                self._run.log(progress.log)
                 shown = f"{name} {value:.4f}, best {progress.best:.4f} ({progress.best_epoch})"
+                if not self._validated:
+                    shown = ""
                 bar.update(task, metric=shown)
                 bar.console.print(
                     f"phase {progress.phase} epoch {progress.epoch}: loss {loss:.4f}, "
-                    f"{speed:,.0f} instances/s, {shown}",
+                    f"{speed:,.0f} instances/s{', ' * bool(shown)}{shown}",
                     highlight=False,
                 )
-                checkpoint.save(self._run.latest, step.state, asdict(progress))
-                self._run.log(progress.log)
+                if self._callback:
+                    self._callback(progress.log[-1])
+
+    def _is_over(self, progress: Progress) -> bool:
+        if self._epochs and progress.epoch >= self._epochs[progress.phase - 1]:
+            return True
+        return self._validated and progress.converged(self._settings.training)
+
+    def _validate(self, name: str, ranker: Ranker) -> float:
+        """The validation metric; where nothing is held out, NaN, by which every epoch is best."""
+        if not self._validated:
+            return math.nan
+        targets = self._task.validation
+        ranks = ranker.ranks(targets, self._task.negatives)
+        return float(metric(name, ranks, targets.users).mean())
 
     @property
     def _steps(self) -> int:
@@ -171,7 +204,7 @@ class Training:
         """Trains the rest of an epoch and returns its mean loss."""
         rng = np.random.default_rng([self._settings.seed, progress.phase, progress.epoch])
         instances = self._instances
-        negatives = self._untouched.draw(instances.users, rng)
+        negatives = self._task.untouched.draw(instances.users, rng)
         saved = began = time.monotonic()
         seen = 0
         size = self._settings.training.batch_size
@@ -197,22 +230,26 @@ class Training:
                 loss=f"{loss:.4f}",
                 speed=f"{seen / (now - began):,.0f}",
             )
-            if stop.is_set() or now - saved > CHECKPOINT_SECONDS:
+            if stop or now - saved > CHECKPOINT_SECONDS:
                 checkpoint.save(self._run.latest, step.state, asdict(progress))
                 saved = now
-                if stop.is_set():
-                    raise Interrupted
+                if stop:
+                    raise Stopped(stop[0])
         return progress.loss_sum / len(instances)
 
 
 @contextmanager
 def _stop_signals():
-    """Turns the first Ctrl-C or SIGTERM into an event; a second one acts as usual."""
-    stop = threading.Event()
+    """Notes the first Ctrl-C or SIGTERM in a list; a second one acts as usual."""
+    stop: list[int] = []
     before = {}
+    if threading.current_thread() is not threading.main_thread():
+        # Signals are the main thread's alone.
+        yield stop
+        return
 
     def handle(number, frame):
-        stop.set()
+        stop.append(number)
         signal.signal(number, before[number])
 
     for number in (signal.SIGINT, signal.SIGTERM):

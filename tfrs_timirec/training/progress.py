@@ -5,6 +5,8 @@ from typing import Any
 
 from tfrs_timirec.config import TrainingSettings
 
+_COLUMNS = {"phase", "epoch", "metric"}
+
 
 @dataclass
 class Progress:
@@ -30,6 +32,31 @@ class Progress:
     declines: int = 0
     log: list[dict[str, Any]] = field(default_factory=list)
 
+    @classmethod
+    def read(cls, values: Any) -> "Progress":
+        """A progress that was written as JSON.
+
+        Args:
+            values: What was read.
+
+        Raises:
+            ValueError, TypeError, KeyError, AttributeError: If it is no progress.
+        """
+        progress = cls(**values)
+        counts = [progress.phase, progress.epoch, progress.step, progress.best_epoch]
+        if not all(type(count) is int and count >= 0 for count in [*counts, progress.declines]):
+            raise ValueError("it does not count from 0")
+        numbers = [progress.loss_sum, progress.best]
+        for row in progress.log:
+            if row.keys() != progress.log[0].keys() or not row.keys() >= _COLUMNS:
+                raise ValueError("its log is none")
+            numbers += row.values()
+        if not all(type(number) in (int, float) for number in numbers):
+            raise ValueError("it holds what is no number")
+        if progress.epoch and not progress.log:
+            raise ValueError("its log is empty")
+        return progress
+
     def end_epoch(self, metric: float, row: dict[str, Any]) -> bool:
         """Notes an epoch's validation metric; true if it is the phase's best so far."""
         previous = self.log[-1]["metric"] if self.epoch else metric
@@ -48,6 +75,21 @@ class Progress:
             or self.epoch - self.best_epoch >= settings.patience
             or self.declines >= settings.decline
         )
+
+    @property
+    def epochs(self) -> list[int]:
+        """The epoch of each phase that was so far the best."""
+        best: dict[int, tuple[float, int]] = {}
+        for row in self.log:
+            if not row["metric"] <= best.get(row["phase"], (-1.0, 0))[0]:
+                best[row["phase"]] = row["metric"], row["epoch"]
+        return [epoch for _, epoch in best.values()]
+
+    @property
+    def epochs_run(self) -> list[int]:
+        """How many epochs each phase has had."""
+        phases = [row["phase"] for row in self.log]
+        return [phases.count(phase) for phase in dict.fromkeys(phases)]
 
     def next_phase(self) -> None:
         """Begins the next phase."""

@@ -4,17 +4,26 @@ import csv
 import io
 import json
 import platform
+import time
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.plugins.scalar.summary import scalar_pb
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from tfrs_timirec import __version__
-from tfrs_timirec.config import Settings, settings_from
+from tfrs_timirec.config import Settings, read_settings
 from tfrs_timirec.errors import UserError
-from tfrs_timirec.files import write_whole
+from tfrs_timirec.files import told, write_whole
+
+_METRICS = "metrics.json"
+_EPOCHS = "training.max_epochs"
 
 
 class Run:
@@ -27,6 +36,12 @@ class Run:
     def __init__(self, folder: Path):
         self.folder = folder
         self.latest = folder / "checkpoints" / "latest.npz"
+        self.model = folder / "model"
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the folder is that of a run."""
+        return self._settings_file.exists()
 
     def best(self, phase: int) -> Path:
         """The best weights of a phase, counted from 1."""
@@ -40,30 +55,41 @@ class Run:
         """Checks that a training with these settings may use the folder; writes nothing.
 
         Args:
-            settings: Of the training that is about to start or to go on.
+            settings: Of the training that is about to start or to go on; it may have more epochs
+                than that which is there, unless the learning rate hangs on their number.
             resume: Whether the run may be there already.
 
         Raises:
             UserError: If it is there without `resume`, or belongs to other settings.
         """
         if not self._settings_file.exists():
-            if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            if self.folder.exists() and not self._is_beginning:
                 raise UserError(
                     f"{self.folder} is there and is no run folder: name another one with --run."
                 )
             return
         ours, theirs = _flat(asdict(settings)), _flat(asdict(self.settings()))
         for name, value in ours.items():
-            if value != theirs[name]:
+            longer = name == _EPOCHS and settings.training.schedule == "constant"
+            if value != theirs.get(name) and not (longer and value > theirs[name]):
                 raise UserError(
                     f"The run folder {self.folder} is of another configuration: {name} is "
-                    f"{theirs[name]!r} there and {value!r} here; name another folder with --run."
+                    f"{theirs.get(name)!r} there and {value!r} here; name "
+                    "another folder with --run."
                 )
         if not resume:
             raise UserError(
                 f"The run folder {self.folder} exists: add --resume to go on with it, or name "
                 f"another one with --run."
             )
+
+    @property
+    def _is_beginning(self) -> bool:
+        """Whether nothing is there but what `start` writes before the settings."""
+        return self.folder.is_dir() and all(
+            path.name in ("checkpoints", "environment.json") or path.suffix == ".part"
+            for path in self.folder.rglob("*")
+        )
 
     def check_data(self, digest: str) -> None:
         """Checks that the run was trained on the sequences with this digest.
@@ -74,7 +100,7 @@ class Run:
         path = self.folder / "environment.json"
         try:
             trained_on = json.loads(path.read_text())["data"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             raise UserError(f"{path} is missing or damaged: train in a new run folder.") from None
         if trained_on != digest:
             raise UserError(
@@ -85,6 +111,8 @@ class Run:
     def start(self, settings: Settings, digest: str) -> None:
         """Makes the folder with its settings, versions, seed and data, or checks that it fits.
 
+        A run that goes on for more epochs than it had is complete no more.
+
         Args:
             settings: Everything that decides what the run computes.
             digest: Of the sequences.
@@ -92,10 +120,14 @@ class Run:
         Raises:
             UserError: If the run is there already and was trained on other sequences.
         """
+        with told(self.folder):
+            self.latest.parent.mkdir(parents=True, exist_ok=True)
         if self._settings_file.exists():
             self.check_data(digest)
+            if settings != self.settings():
+                (self.folder / _METRICS).unlink(missing_ok=True)
+                self._write_settings(settings)
             return
-        self.latest.parent.mkdir(parents=True, exist_ok=True)
         packages = ("tensorflow", "keras", "tensorflow-recommenders", "numpy")
         self._write_json(
             "environment.json",
@@ -108,21 +140,8 @@ class Run:
                 **{name: version(name) for name in packages},
             },
         )
-        text = yaml.safe_dump(asdict(settings), sort_keys=False)
-        write_whole(self._settings_file, lambda file: file.write(text.encode()))
-
-    def _read_settings(self) -> dict:
-        try:
-            settings = yaml.safe_load(self._settings_file.read_text())
-        except FileNotFoundError:
-            raise UserError(
-                f"{self.folder} is not a run folder: it has no settings.yaml."
-            ) from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{self._settings_file} is damaged: {error}.") from None
-        if not isinstance(settings, dict):
-            raise UserError(f"{self._settings_file} is damaged: it holds no settings.")
-        return settings
+        # Last: without it the folder is but a beginning.
+        self._write_settings(settings)
 
     def settings(self) -> Settings:
         """The settings that the run was started with.
@@ -130,33 +149,53 @@ class Run:
         Raises:
             UserError: If the folder is not a run, or its settings are damaged.
         """
-        return settings_from(self._read_settings(), self._settings_file)
+        if not self._settings_file.exists():
+            raise UserError(f"{self.folder} is not a run folder: it has no settings.yaml.")
+        return read_settings(self._settings_file)
 
     def log(self, rows: list[dict[str, Any]]) -> None:
-        """Writes the rows, one an epoch, to `log.csv` and the newest one for TensorBoard."""
-        import tensorflow as tf
-
+        """Writes the rows, one an epoch, to `log.csv` and, those that it lacks, for TensorBoard."""
+        if not rows:
+            return
         text = io.StringIO()
         writer = csv.DictWriter(text, rows[0])
         writer.writeheader()
         writer.writerows(rows)
         write_whole(self.folder / "log.csv", lambda file: file.write(text.getvalue().encode()))
-        row = rows[-1]
-        folder = self.folder / "tensorboard" / f"phase{row['phase']}"
-        writer = tf.summary.create_file_writer(str(folder))
-        with writer.as_default(step=row["epoch"]):
-            for name, value in row.items():
-                if name not in ("phase", "epoch"):
-                    tf.summary.scalar(name, value)
-        writer.close()
 
-    def write_metrics(self, metrics: dict) -> None:
-        """Writes `metrics.json`."""
-        self._write_json("metrics.json", metrics)
+        for row in rows:
+            # A file an epoch, in an order that TensorBoard reads them in; its own writer would
+            # leave another file for each time that a run goes on.
+            name = f"events.out.tfevents.{row['epoch']:07}"
+            path = self.folder / "tensorboard" / f"phase{row['phase']}" / name
+            if not path.exists():
+                with told(path):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(path, lambda file, row=row: _write_events(file, row))
+
+    def write_results(self, metrics: dict, users: pa.Table) -> None:
+        """Writes `users.parquet` and, last, `metrics.json`, with which a run is complete."""
+        write_whole(self.folder / "users.parquet", lambda file: pq.write_table(users, file))
+        self._write_json(_METRICS, metrics)
+
+    def _write_settings(self, settings: Settings) -> None:
+        text = yaml.safe_dump(asdict(settings), sort_keys=False)
+        write_whole(self._settings_file, lambda file: file.write(text.encode()))
 
     def _write_json(self, name: str, content: dict) -> None:
         text = json.dumps(content, indent=2) + "\n"
         write_whole(self.folder / name, lambda file: file.write(text.encode()))
+
+
+def _write_events(file: BinaryIO, row: dict[str, Any]) -> None:
+    writer = RecordWriter(file)
+    versioned = Event(wall_time=time.time(), file_version="brain.Event:2")
+    writer.write(versioned.SerializeToString())
+    for name, value in row.items():
+        if name not in ("phase", "epoch"):
+            summary = scalar_pb(name, value)
+            event = Event(wall_time=time.time(), step=row["epoch"], summary=summary)
+            writer.write(event.SerializeToString())
 
 
 def _flat(settings: dict, prefix: str = "") -> dict[str, Any]:

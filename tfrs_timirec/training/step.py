@@ -43,8 +43,8 @@ class TrainingStep:
         """Trains on a batch.
 
         Args:
-            inputs: `history` int32 [batch, n], `positive` and `negative` int32 [batch], and
-                `weight` float32 [batch], 0 for rows that only fill the batch up.
+            inputs: What the tower takes, `positive` and `negative` int32 [batch], and `weight`
+                float32 [batch], 0 for rows that only fill the batch up.
 
         Returns:
             The mean loss over the instances of the batch.

@@ -1,0 +1,85 @@
+"""What the log and the metrics tell of requests."""
+
+import re
+import time
+
+import grpc
+import pytest
+import requests
+
+from tests.export.conftest import SLOW, Server, free_port, request
+
+CODE = grpc.StatusCode
+HISTORY = [[b"i1", b"i2"]]
+
+
+@pytest.fixture(scope="module")
+def port():
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def told(exports, port):
+    server = Server(exports["timirec"], f"--metrics_port={port}", "--workers=1")
+    yield server
+    server.stop()
+
+
+def count(port, status, signature="recommend") -> float:
+    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+    name = f'model="exact",signature="{signature}",status="{status}"'
+    found = re.search(rf"timirec_requests_total\{{{name}\}} (\S+)", text)
+    return float(found[1]) if found else 0.0
+
+
+def wait_for(condition) -> bool:
+    end = time.monotonic() + 20
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return condition()
+
+
+def test_what_ran_out_of_time_is_counted_so(slow_model):
+    port = free_port()
+    server = Server(slow_model, f"--metrics_port={port}")
+    try:
+        with server.stub() as stub:
+            for _ in range(3):
+                with pytest.raises(grpc.RpcError) as caught:
+                    stub.Predict(request(steps=SLOW), timeout=1)
+                assert caught.value.code() == CODE.DEADLINE_EXCEEDED
+            calls = [stub.Predict.future(request(steps=SLOW), timeout=60) for _ in range(2)]
+            time.sleep(1)
+            assert [call.cancel() for call in calls] == [True, True]
+            assert wait_for(lambda: count(port, "DEADLINE_EXCEEDED") == 3)
+            assert wait_for(lambda: count(port, "CANCELLED") == 2)
+            assert count(port, "OK") == 0
+    finally:
+        server.stop()
+
+
+def test_a_request_has_an_id(told):
+    with told.stub() as stub:
+        for metadata, pattern in (((("x-request-id", "abc-7"),), "abc-7"), ((), "[0-9a-f]{32}")):
+            _, call = stub.Predict.with_call(
+                request(history=HISTORY), timeout=60, metadata=metadata
+            )
+            answered = dict(call.trailing_metadata())["x-request-id"]
+            assert re.fullmatch(pattern, answered)
+            line = re.compile(rf"INFO {answered} exact/recommend OK [\d.]+ ms")
+            assert wait_for(lambda line=line: any(map(line.search, list(told.log))))
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Predict(
+                request(history=HISTORY, k=0), timeout=60, metadata=(("x-request-id", "d" * 500),)
+            )
+        assert dict(caught.value.trailing_metadata())["x-request-id"] == "d" * 128
+    line = re.compile("INFO d{128} exact/recommend INVALID_ARGUMENT")
+    assert wait_for(lambda: any(map(line.search, list(told.log))))
+
+
+def test_latencies_are_told_by_signature(told, port):
+    with told.stub() as stub:
+        stub.Predict(request("user_vectors", history=HISTORY), timeout=60)
+    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+    wanted = 'timirec_request_seconds_count{model="exact",signature="user_vectors"} 1.0'
+    assert wanted in text

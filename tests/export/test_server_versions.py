@@ -1,0 +1,129 @@
+"""Versions come, are copied slowly, are broken and mended, and the server keeps up with them."""
+
+import shutil
+import subprocess
+import sys
+import time
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
+
+from tests.export.conftest import ENVIRONMENT, ROOT, free_port, request, statuses
+from tfrs_timirec.export.saved import numbered_versions
+
+HISTORY = [[b"i1", b"i2"]]
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+@pytest.fixture
+def models(exports, tmp_path):
+    shutil.copytree(exports["popularity"] / "exact", tmp_path / "models" / "exact")
+    return tmp_path / "models"
+
+
+def wait_for(server, version, state):
+    for _ in range(300):
+        status = statuses(server.address).get(version)
+        if status and status.state == state:
+            return status
+        time.sleep(0.1)
+    raise AssertionError(f"version {version} did not get there: {statuses(server.address)}")
+
+
+def answering(server) -> int:
+    with server.stub() as stub:
+        return stub.Predict(request(history=HISTORY), timeout=20).model_spec.version.value
+
+
+def test_a_broken_version_is_passed_over(serve, models):
+    server = serve(models)
+    (models / "exact" / "2").mkdir()
+    (models / "exact" / "2" / "saved_model.pb").write_bytes(b"no model at all")
+    assert wait_for(server, 2, ModelVersionStatus.END).status.error_message
+    assert answering(server) == 1
+    part = models / "exact" / ".3.part"
+    shutil.copytree(models / "exact" / "1", part)
+    part.rename(models / "exact" / "3")
+    wait_for(server, 3, ModelVersionStatus.AVAILABLE)
+    assert answering(server) == 3
+    assert statuses(server.address)[1].state == ModelVersionStatus.END
+
+
+def test_a_broken_version_that_is_published_again_is_served(serve, models):
+    server = serve(models)
+    second = models / "exact" / "2"
+    second.mkdir()
+    (second / "saved_model.pb").write_bytes(b"no model at all")
+    wait_for(server, 2, ModelVersionStatus.END)
+    shutil.rmtree(second)
+    shutil.copytree(models / "exact" / "1", models / "exact" / ".2.part")
+    (models / "exact" / ".2.part").rename(second)
+    status = wait_for(server, 2, ModelVersionStatus.AVAILABLE)
+    assert not status.status.error_message
+    assert answering(server) == 2
+
+
+def test_a_version_that_is_copied_slowly_is_served(serve, models):
+    server = serve(models)
+    first, second = models / "exact" / "1", models / "exact" / "2"
+    files = [path.relative_to(first) for path in sorted(first.rglob("*")) if path.is_file()]
+    assert "saved_model.pb" in map(str, files)
+    for file in sorted(files, key=lambda file: str(file) != "saved_model.pb"):
+        whole = (first / file).read_bytes()
+        (second / file).parent.mkdir(parents=True, exist_ok=True)
+        for end in (len(whole) // 2, len(whole)):
+            # Longer than two looks: what is there looks finished, and is not.
+            (second / file).write_bytes(whole[:end])
+            time.sleep(0.6)
+    wait_for(server, 2, ModelVersionStatus.AVAILABLE)
+    assert answering(server) == 2
+
+
+@pytest.mark.parametrize("name", ["99999999999999999999", "٣", "latest", "1.5", "-2"])
+def test_a_folder_that_is_no_version_harms_nothing(serve, models, name):
+    (models / "exact" / name).mkdir()
+    assert numbered_versions(models / "exact") == {1: models / "exact" / "1"}
+    server = serve(models)
+    assert answering(server) == 1
+    assert statuses(server.address).keys() == {1}
+
+
+def test_each_model_tells_whether_it_is_ready(models):
+    (models / "broken" / "1").mkdir(parents=True)
+    address = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "tfrs_timirec.export.server", str(models)]
+    server = subprocess.Popen(
+        [*command, "--port", address.split(":")[1], "--poll_seconds=0.2"],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stderr=subprocess.DEVNULL,
+    )
+    seen = []
+    try:
+        with grpc.insecure_channel(address) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+
+            def health(service):
+                message = health_pb2.HealthCheckRequest(service=service)
+                return stub.Check(message, timeout=60, wait_for_ready=True).status
+
+            # Before a model is known there is nothing to say of it.
+            while health("") != SERVING:
+                try:
+                    seen.append(health("exact"))
+                except grpc.RpcError as error:
+                    assert error.code() == grpc.StatusCode.NOT_FOUND
+                time.sleep(0.02)
+            assert health("exact") == SERVING
+            assert health("broken") == NOT_SERVING
+            with pytest.raises(grpc.RpcError) as caught:
+                health("other")
+            assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+    finally:
+        server.kill()
+        server.wait()
+    assert NOT_SERVING in seen
+    assert seen == sorted(seen, reverse=True), "not ready, then ready, and so on"

@@ -1,0 +1,76 @@
+"""Ctrl-C and SIGTERM: one line, exit code 130 or 143, and nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from tfrs_timirec.errors import run_command
+from tfrs_timirec.files import scratch, write_folder
+def command():
+    with scratch(Path(sys.argv[1]), "spill") as folder:
+        print("begun", flush=True)
+        {body}
+run_command(command)
+"""
+BODIES = {
+    "waits": "time.sleep(600)",
+    "writes": "write_folder(Path(sys.argv[1]) / 'model', lambda folder: time.sleep(600))",
+    # As libraries do where a signal comes while they are imported.
+    "turns it into an error": """
+        try:
+            time.sleep(600)
+        except BaseException:
+            raise ImportError("a library") from None""",
+    "loses it": """
+        try:
+            time.sleep(600)
+        except BaseException:
+            pass""",
+}
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_command_is_stopped(body, number, code, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT.format(body=BODIES[body]), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(number)
+    _, told = process.communicate(timeout=30)
+    assert (process.returncode, told) == (code, "Interrupted.\n")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("seconds", [0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 13])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_training_is_stopped_at_any_time(seconds, number, code, arguments, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tfrs_timirec.train", *arguments, f"--run={tmp_path / 'run'}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    time.sleep(seconds)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == code, told
+    assert told.count("\n") == 1 and told.startswith("Interrupted."), told
+    assert not [path for path in tmp_path.rglob(".*") if path.suffix in (".lock", ".part")]

@@ -1,0 +1,54 @@
+"""Imports point one way, as docs/architecture.md says."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "tfrs_timirec"
+# What each room may import of the others; all may import errors, files and tfrs.
+MAY_IMPORT = {
+    "layers": set(),
+    "models": {"layers"},
+    "config": {"models"},
+    "data": {"config"},
+    "evaluation": {"data", "models"},
+    "training": {"config", "data", "evaluation", "models"},
+    "retrieval": {"data", "models"},
+    "answers": {"data", "retrieval"},
+    "saving": {"config", "data", "layers"},
+    "recommender": {
+        *("answers", "config", "data", "evaluation", "export", "models", "retrieval", "saving"),
+        "training",
+    },
+    "shards": {"answers", "data", "recommender", "saving"},
+    "comparison": {"config", "data", "evaluation", "export", "models", "recommender"},
+}
+EVERYWHERE = {"errors", "files", "memory", "ranges", "tfrs"}
+
+
+def rooms_imported(file: Path) -> set[str]:
+    """The rooms of the package that a file imports from, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tfrs_timirec"):
+            _, _, inside = node.module.partition(".")
+            found |= {inside.split(".")[0]} if inside else {name.name for name in node.names}
+        elif isinstance(node, ast.Import):
+            names = [name.name.split(".") for name in node.names]
+            found |= {name[1] for name in names if name[0] == "tfrs_timirec" and len(name) > 1}
+    return found & {path.stem for path in PACKAGE.iterdir()}
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_imports_only_what_is_below_it(room):
+    folder = PACKAGE / room
+    files = sorted(folder.glob("*.py")) if folder.is_dir() else [PACKAGE / f"{room}.py"]
+    for file in files:
+        others = rooms_imported(file) - EVERYWHERE - {room}
+        assert others <= MAY_IMPORT[room], file
+
+
+def test_layers_import_no_tensorflow():
+    for file in (PACKAGE / "layers").glob("*.py"):
+        assert "tensorflow" not in file.read_text(), file

@@ -1,0 +1,119 @@
+"""`python -m tfrs_timirec.recommend`: the same as asking the recommender, shard by shard."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from tfrs_timirec import UserError, shards
+from tfrs_timirec.shards import write_shards
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def trained(systems):
+    """A trained TiMiRec and its folder."""
+    return systems.recommenders["timirec"], systems.folder / "timirec"
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    """Shards of 150 of the 400 users."""
+    monkeypatch.setattr(shards, "USERS_A_SHARD", 150)
+
+
+def read(folder: Path) -> pd.DataFrame:
+    return pq.read_table(folder).to_pandas()
+
+
+def test_all_users_in_shards(trained, small_shards, tmp_path):
+    recommender, folder = trained
+    assert write_shards(folder, tmp_path / "recs", 7) == 400
+    names = sorted(path.name for path in (tmp_path / "recs").glob("*.parquet"))
+    assert names == [f"part-{number:05}.parquet" for number in range(3)]
+    users = recommender.sequences.user_ids.to_pylist()
+    expected = recommender.recommend(users=users, k=7)
+    pd.testing.assert_frame_equal(read(tmp_path / "recs"), expected, rtol=1e-5)
+
+
+def test_those_of_a_file(trained, small_shards, tmp_path):
+    recommender, folder = trained
+    asked = ["u399", "u3", "u17", "u3"]
+    (tmp_path / "users.txt").write_text("\n".join([*asked, "", ""]))
+    assert write_shards(folder, tmp_path / "recs", 3, tmp_path / "users.txt") == 3
+    found = read(tmp_path / "recs").sort_values(["user_id", "rank"], ignore_index=True)
+    expected = recommender.recommend(users=sorted(set(asked)), k=3)
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-5)
+
+
+def test_what_is_there_is_not_computed_again(trained, small_shards, tmp_path):
+    _, folder = trained
+    out = tmp_path / "recs"
+    write_shards(folder, out, 5)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    (out / "part-00001.parquet").unlink()
+    times = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    write_shards(folder, out, 5)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert times.items() <= {path.name: path.stat().st_mtime_ns for path in out.iterdir()}.items()
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("", "has no ids"),
+        ("u1\nnobody\nno one\n", "has 2 ids that are no users of the log"),
+        (b"\xff\xfe", "is no text in UTF-8"),
+    ],
+)
+def test_a_file_of_users_that_cannot_be_used(trained, tmp_path, lines, said):
+    path = tmp_path / "users.txt"
+    path.write_bytes(lines if isinstance(lines, bytes) else lines.encode())
+    with pytest.raises(UserError, match=said):
+        write_shards(trained[1], tmp_path / "recs", 3, path)
+
+
+def test_a_folder_of_something_else(trained, tmp_path):
+    _, folder = trained
+    write_shards(folder, tmp_path / "recs", 5)
+    with pytest.raises(UserError, match="another model, k or list of users"):
+        write_shards(folder, tmp_path / "recs", 6)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    with pytest.raises(UserError, match="is no folder of recommendations"):
+        write_shards(folder, tmp_path / "other", 5)
+    with pytest.raises(UserError, match="k is 61"):
+        write_shards(folder, tmp_path / "new", 61)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_goes_on(trained, tmp_path, number):
+    _, folder = trained
+    out = tmp_path / "recs"
+    command = [sys.executable, "-m", "tfrs_timirec.recommend", folder, "--out", out]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts background processes deaf to it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not out.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.001)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    if process.returncode:  # It may have been quicker.
+        assert process.returncode in (130, 143)
+        assert "Traceback" not in errors and "the same command" in errors
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "400 users" in done.stdout
+    assert len(read(out)) == 4_000

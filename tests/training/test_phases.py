@@ -1,0 +1,25 @@
+"""Each phase is judged by its own best weights, which the phases after it go on from."""
+
+import pytest
+
+from tfrs_timirec import Recommender
+from tfrs_timirec.data.task import Task
+from tfrs_timirec.evaluation.metrics import metric
+from tfrs_timirec.evaluation.ranking import Ranker
+from tfrs_timirec.training import checkpoint
+from tfrs_timirec.training.run import Run
+
+
+def test_the_row_of_an_earlier_phase_is_that_of_its_weights(systems):
+    folder = systems.folder / "timirec"
+    told = Recommender.load(folder).metrics["test"]["ComiRec (phase 1)"]["sampled"]["MRR"]
+    model = Recommender.load(folder)
+    phase, task = model.system.phases()[0], Task.of(model.sequences, model.settings, False)
+
+    def reciprocal_rank() -> float:
+        ranks = Ranker(phase).ranks(task.test, task.negatives)
+        return float(metric("MRR", ranks).mean())
+
+    assert reciprocal_rank() != pytest.approx(told, abs=1e-4), "the weights of the whole"
+    checkpoint.load(Run(folder).best(1), phase.state)
+    assert reciprocal_rank() == pytest.approx(told, abs=1e-9)

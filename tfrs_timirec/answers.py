@@ -1,0 +1,106 @@
+"""Answers as tables: recommendations, and where they come from."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from tfrs_timirec.data.instances import Instances
+from tfrs_timirec.retrieval import Best
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """Who is asked for.
+
+    Args:
+        histories: A history a user.
+        name: The column that names the user.
+        ids: [users], what stands in it.
+        item_column: The column that names the item.
+        item_ids: The catalogue.
+    """
+
+    histories: Instances
+    name: str
+    ids: pa.Array
+    item_column: str
+    item_ids: pa.Array
+
+
+def in_order(answers: Iterable[Best], max_length: int) -> Best:
+    """The answers of all blocks as one, in the order of the users.
+
+    Args:
+        answers: One or more, block by block.
+        max_length: L, the width of the joined attention.
+    """
+    answers = list(answers)
+    order = np.argsort(np.concatenate([answer.rows for answer in answers]))
+
+    def joined(name: str) -> np.ndarray | None:
+        parts = [getattr(answer, name) for answer in answers]
+        if parts[0] is None:
+            return None
+        if name == "attention":
+            parts = [np.pad(p, [(0, 0), (0, max_length - p.shape[1]), (0, 0)]) for p in parts]
+        return np.concatenate(parts)[order]
+
+    names = ("rows", "items", "scores", "interests", "weights", "attention")
+    return Best(**{name: joined(name) for name in names})
+
+
+def recommendations(question: Question, best: Best, because: bool = False) -> pa.Table:
+    """A row a recommendation, user by user, the best first.
+
+    Args:
+        question: Who was asked for.
+        best: The answers, in the order of the users.
+        because: Adds the item of the history with the largest share in the interest.
+    """
+    user, place = np.nonzero(best.items)
+    columns = {
+        question.name: question.ids.take(pa.array(user)),
+        question.item_column: question.item_ids.take(pa.array(best.items[user, place] - 1)),
+        "rank": place + 1,
+        "score": best.scores[user, place],
+    }
+    if best.interests is not None:
+        columns["interest"] = interest = best.interests[user, place]
+    if because:
+        history = question.histories.histories(best.rows, best.attention.shape[1])
+        largest = best.attention.argmax(axis=1)
+        items = np.take_along_axis(history, largest, axis=1)[user, interest]
+        columns["because"] = question.item_ids.take(pa.array(items - 1, mask=items == 0))
+    return pa.table(columns)
+
+
+def interests(question: Question, best: Best) -> pa.Table:
+    """A row an interest of each user: what it weighs."""
+    users, number = best.weights.shape
+    return pa.table(
+        {
+            question.name: question.ids.take(pa.array(np.repeat(np.arange(users), number))),
+            "interest": np.tile(np.arange(number), users),
+            "weight": best.weights.ravel(),
+        }
+    )
+
+
+def shares(question: Question, best: Best) -> pa.Table:
+    """A row for each item of a history and each interest: what the one adds to the other."""
+    history = question.histories.histories(best.rows, best.attention.shape[1])
+    user, column, interest = np.nonzero(
+        np.broadcast_to(history[:, :, None] > 0, best.attention.shape)
+    )
+    length = np.count_nonzero(history, axis=1)
+    return pa.table(
+        {
+            question.name: question.ids.take(pa.array(user)),
+            "position": length[user] - column,
+            question.item_column: question.item_ids.take(pa.array(history[user, column] - 1)),
+            "interest": interest,
+            "share": best.attention[user, column, interest],
+        }
+    )

@@ -1,0 +1,126 @@
+"""Target-interest distillation over any system whose query vectors are its K interests."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from tfrs_timirec.layers import InterestAggregation, InterestPredictor
+from tfrs_timirec.models.base import SequentialRecommender, item_table, tower_of_interests
+from tfrs_timirec.models.losses import distillation_loss, target_similarity
+from tfrs_timirec.ranges import Few, Scale, Share
+
+
+@dataclass
+class DistillationSettings:
+    """The predictor's settings (the defaults are those of TiMiRec's authors for Beauty).
+
+    Args:
+        predictor_layers: Dense layers that turn the GRU's state into the K logits.
+        predictor_dropout: Share of the predictor's activations dropped in training.
+        temperature: T of the soft labels and of the distillation.
+        pretraining: Trains the extractor alone first; false trains everything from scratch, an
+            ablation.
+        stop_gradient: Keeps the distillation's gradient out of the soft labels; false lets it in,
+            an ablation.
+    """
+
+    predictor_layers: Few = 1
+    predictor_dropout: Share = 0.0
+    temperature: Scale = 0.1
+    pretraining: bool = True
+    stop_gradient: bool = True
+
+
+class Distilled(SequentialRecommender):
+    """K interests, aggregated by a prediction of the one that drives the next action.
+
+    (Wang et al., CIKM 2022.) Without `settings.pretraining` or `settings.stop_gradient` it is an
+    ablation of the paper's table 4.
+
+    Attributes:
+        extractor: The system that makes the interests, which is the first phase.
+    """
+
+    extractor: ClassVar[type[SequentialRecommender]]
+    item_tables = 2
+
+    @classmethod
+    def build_tower(cls, num_items, settings, initializer, seed) -> keras.Model:
+        extractor = cls.extractor.build_tower(num_items, settings, initializer, seed)
+        # From the beginning again: what the predictor draws hangs not on what the extractor drew.
+        initializer = initializer.clone()
+        # A table of the predictor's own.
+        items = item_table(num_items, settings.embedding_size, initializer, "predictor_items")
+        predictor = InterestPredictor(
+            settings.num_interests,
+            settings.predictor_layers,
+            settings.predictor_dropout,
+            kernel_initializer=initializer,
+            name="predictor",
+        )
+        interests = extractor.output["interests"]
+        logits = predictor(items(extractor.input["history"]))
+        query = InterestAggregation(name="aggregation")(interests, logits)
+        outputs = {
+            "query_vectors": ops.expand_dims(query, 1),
+            "interests": interests,
+            "interest_weights": ops.softmax(logits),
+            "attention": extractor.output["attention"],
+        }
+        return keras.Model(extractor.input, outputs, name="user_tower")
+
+    @property
+    def title(self) -> str:
+        name = self.name_over(self.pretrained.title)
+        if not self.settings.pretraining:
+            name += ", joint training"
+        if not self.settings.stop_gradient:
+            name += ", without stop-gradient"
+        return name
+
+    def name_over(self, extractor: str) -> str:
+        """The system's name in tables, over an extractor of this name."""
+        raise NotImplementedError
+
+    @cached_property
+    def pretrained(self) -> SequentialRecommender:
+        """The first phase: the extractor, whose layers are those of the whole."""
+        outputs = self.user_tower.output
+        tower = tower_of_interests(
+            self.user_tower.input, outputs["interests"], outputs["attention"]
+        )
+        return self.extractor(tower, self.settings)
+
+    @cached_property
+    def _with_logits(self) -> keras.Model:
+        logits = self.user_tower.get_layer("predictor").output
+        return keras.Model(self.user_tower.input, {**self.user_tower.output, "logits": logits})
+
+    def phases(self) -> list[SequentialRecommender]:
+        return [self.pretrained, self] if self.settings.pretraining else [self]
+
+    def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """L = L_rec + T² · L_distill (eq. 11).
+
+        Args:
+            inputs: What the tower takes, and `positive` and `negative` int32 [batch].
+            training: Whether dropout is active.
+
+        Returns:
+            float32 [batch], a loss an instance.
+        """
+        taken = {name: inputs[name] for name in self.tower_inputs}
+        outputs = self._with_logits(taken, training=training)
+        recommendation = self.objective(
+            outputs["query_vectors"][:, 0], inputs["positive"], inputs["negative"], self.items
+        )
+        similarity = target_similarity(outputs["interests"], self.items(inputs["positive"]))
+        temperature = self.settings.temperature
+        distillation = distillation_loss(
+            similarity, outputs["logits"], temperature, self.settings.stop_gradient
+        )
+        return recommendation + temperature**2 * distillation

@@ -1,0 +1,789 @@
+"""A trained recommender in your hands: fitted, asked, explained, saved, updated and exported."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import tensorflow as tf
+from rich.console import Console
+
+from tfrs_timirec import answers, data, saving
+from tfrs_timirec.config import Settings, checked, read_settings, settings_named
+from tfrs_timirec.data.instances import Instances, whole_histories
+from tfrs_timirec.data.splits import split_of
+from tfrs_timirec.data.store import SequenceStore
+from tfrs_timirec.data.tables import ids_of, kind_of, table_of
+from tfrs_timirec.data.task import Task
+from tfrs_timirec.errors import UserError
+from tfrs_timirec.evaluation.planted import planted_agreement
+from tfrs_timirec.evaluation.protocols import protocol_ranks
+from tfrs_timirec.evaluation.report import Ranks, metrics_of
+from tfrs_timirec.files import locked, scratch
+from tfrs_timirec.models.base import SequentialRecommender
+from tfrs_timirec.models.distillation import Distilled
+from tfrs_timirec.models.popularity import Popularity, PopularitySettings
+from tfrs_timirec.models.systems import SYSTEMS
+from tfrs_timirec.retrieval import Best, Retrieval
+from tfrs_timirec.training import checkpoint
+from tfrs_timirec.training.continuing import (
+    epochs_of_update,
+    new_and_as_many_old,
+    take_over,
+)
+from tfrs_timirec.training.curve import write_curve
+from tfrs_timirec.training.loop import Training
+from tfrs_timirec.training.progress import Progress
+from tfrs_timirec.training.run import Run
+
+Unknown = Literal["error", "popular", "skip"]
+Epoch = Callable[[dict[str, Any]], object]
+Id = str | int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where recommendations come from; tables of the kind of the log.
+
+    Args:
+        recommendations: As `Recommender.recommend` gives them, with `interest` (from 0), which
+            interest an item comes from, and `because`, the item of the history with the largest
+            share in that interest.
+        interests: The user, `interest` and `weight`, what it weighs; a user's weights add up to 1.
+        history: The user, `position` (1 is the newest), the item, `interest` and `share`, what the
+            item adds to the interest; a user's shares of an interest add up to 1.
+    """
+
+    recommendations: Any
+    interests: Any
+    history: Any
+
+
+class Recommender:
+    """Learns from a log of who had what when, and recommends what comes next.
+
+    Example:
+
+        model = Recommender(system="timirec", num_interests=4)
+        model.fit(log, user="customer", item="sku", time="bought_at")
+        model.recommend(users=["c-17", "c-99"], k=10)
+
+    Args:
+        system: `timirec`, or another name of `tfrs_timirec.models.systems.SYSTEMS`.
+        settings: Any setting by its name, as `num_interests=4`, `learning_rate=0.003`, `core=1`,
+            `split="temporal"` or `seed=1`; `python -m tfrs_timirec.train --help` lists them.
+
+    Attributes:
+        settings: All settings.
+        metrics: What the last evaluation of `fit` found; empty before it.
+        epochs: How many epochs each phase had at its best.
+
+    Raises:
+        UserError: If there is no such system or setting, or a value is out of its range.
+    """
+
+    def __init__(self, system: str = "timirec", **settings):
+        self.__dict__ = Recommender._of(settings_named(system, settings)).__dict__
+
+    @classmethod
+    def from_config(cls, path: str | Path) -> "Recommender":
+        """An untrained recommender with the settings of a YAML file.
+
+        Raises:
+            UserError: If the file is missing or damaged, or a setting is wrong.
+        """
+        return cls._of(read_settings(Path(path)))
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "Recommender":
+        """An untrained recommender with these settings.
+
+        Raises:
+            UserError: If a value is not of its type or out of its range.
+        """
+        return cls._of(checked(settings))
+
+    @classmethod
+    def _of(cls, settings: Settings) -> "Recommender":
+        """An untrained recommender with settings that are checked."""
+        recommender = cls.__new__(cls)
+        recommender.settings = settings
+        recommender.metrics = {}
+        recommender.epochs = []
+        recommender._epochs_run = []
+        recommender._kind = "pandas"
+        recommender._system = recommender._sequences = recommender._retrieval = None
+        return recommender
+
+    @property
+    def system(self) -> SequentialRecommender:
+        """The trained system; raises UserError before `fit`."""
+        if self._system is None:
+            raise UserError("The recommender is not trained yet: call fit first.")
+        return self._system
+
+    @property
+    def sequences(self) -> SequenceStore:
+        """The users, items and interactions that it knows; raises UserError before `fit`."""
+        if self._sequences is None:
+            raise UserError("The recommender is not trained yet: call fit first.")
+        return self._sequences
+
+    @property
+    def counts(self) -> np.ndarray:
+        """int64 [items], the interactions of each item in training."""
+        return self.sequences.counts
+
+    def item_vectors(self) -> np.ndarray:
+        """float32 [items, D], in the order of `sequences.item_ids`."""
+        return self.system.item_vectors().numpy()
+
+    def fit(
+        self,
+        log: Any = None,
+        *,
+        user: str | None = None,
+        item: str | None = None,
+        time: str | None = None,
+        rating: str | None = None,
+        run: str | Path | None = None,
+        resume: bool = True,
+        callback: Epoch | None = None,
+        silent: bool = False,
+    ) -> "Recommender":
+        """Trains on a log and evaluates.
+
+        Everything random hangs on the seed: Keras' generators are set to it, and TensorFlow to
+        deterministic operations unless `deterministic=False`.
+
+        Args:
+            log: A pandas, Polars, Arrow, DuckDB or Ibis table, the path or glob of files, or
+                `synthetic`; None reads the setting `source`.
+            user: Its column of users; None is the setting `user_column`, as for the others.
+            item: Its column of items.
+            time: Its column of times.
+            rating: Its column of ratings, which the setting `min_rating` needs.
+            run: A folder for checkpoints, logs, curves and results. An interrupted run that is
+                there goes on, and ends with the same weights.
+            resume: False refuses a run that is there.
+            callback: Called after each epoch with its row of the log: `phase`, `epoch`, `loss`,
+                `metric` and what it took.
+            silent: Shows no progress.
+
+        Returns:
+            Itself.
+
+        Raises:
+            UserError: If the log, a setting or the run folder cannot be used. The recommender is
+                as it was before.
+            Stopped: After Ctrl-C or SIGTERM in the training, with a checkpoint in `run`.
+        """
+        settings, table = self._source(log, user=user, item=item, time=time, rating=rating)
+        with _folder_of(run) as folder:
+            if run:
+                folder.check(settings, resume)
+            _fix_chance(settings)
+            store = data.load(settings.data, settings.seed, table)
+            task, system = _untrained(store, settings)
+            phases = system.phases()
+            epochs = [settings.training.max_epochs] * len(phases)
+            validated = settings.data.split != "none"
+            progress = _train(
+                phases, task, settings, folder, epochs, callback, silent, resume, validated
+            )
+            metrics = {}
+            if validated:
+                metrics, ranks = _judge(
+                    _best_of_phases(system, folder), task.counts, task, settings
+                )
+                if task.store.interests is not None and isinstance(system, Distilled):
+                    metrics["planted interests"] = planted_agreement(system, task)
+            trained = self._trained(settings, system, store, task, metrics)
+            trained.epochs, trained._epochs_run = progress.epochs, progress.epochs_run
+            trained._kind = kind_of(log) or "pandas"
+            if run:
+                trained.save(folder.model)
+                if progress.log:
+                    write_curve(folder, progress.log, settings.evaluation.metric)
+                if metrics:
+                    users = store.user_ids.take(pa.array(task.test.users))
+                    folder.write_results(metrics, _table_of_ranks(users, ranks))
+        self.__dict__ = trained.__dict__
+        return self
+
+    def _source(self, log: Any, **columns: str | None) -> tuple[Settings, Any]:
+        """The settings with a log's columns and path, and the log if it is a table."""
+        named = {f"{role}_column": name for role, name in columns.items() if name is not None}
+        if log is None:
+            table = None
+        elif kind_of(log):
+            table = log
+            named["source"] = "a table"
+        elif isinstance(log, str | Path):
+            table = None
+            named["source"] = str(log)
+        else:
+            raise UserError(
+                f"The log is a {type(log).__name__}: give a pandas, Polars, Arrow, DuckDB or Ibis "
+                "table, or the path or glob of files."
+            )
+        return replace(self.settings, data=replace(self.settings.data, **named)), table
+
+    def _trained(
+        self,
+        settings: Settings,
+        system: SequentialRecommender,
+        store: SequenceStore,
+        task: Task,
+        metrics: dict[str, Any],
+    ) -> "Recommender":
+        """A trained recommender; what it is silent about is as it is in this one."""
+        trained = Recommender._of(settings)
+        trained.__dict__ |= self.__dict__ | {
+            "settings": settings,
+            "metrics": metrics,
+            "_system": system,
+            "_sequences": replace(store, counts=task.counts),
+            "_retrieval": None,
+        }
+        return trained
+
+    def refit(self, *, callback: Epoch | None = None, silent: bool = False) -> "Recommender":
+        """Trains anew on everything, also on what was held out to validate and test.
+
+        Each phase has as many epochs as the validated training had at its best. `metrics` stay
+        those of the validated training.
+
+        Args:
+            callback: As in `fit`.
+            silent: As in `fit`.
+
+        Returns:
+            Itself.
+
+        Raises:
+            UserError: Before `fit`.
+        """
+        settings = replace(self.settings, data=replace(self.settings.data, split="none"))
+        store = self.sequences
+        _fix_chance(settings)
+        task, system = _untrained(store, settings)
+        with _folder_of(None) as run:
+            _train(system.phases(), task, settings, run, self.epochs, callback, silent)
+        trained = self._trained(settings, system, store, task, self.metrics)
+        self.__dict__ = trained.__dict__
+        return self
+
+    def update(
+        self, log: Any, *, callback: Epoch | None = None, silent: bool = False
+    ) -> "Recommender":
+        """Goes on from the weights with a log that has grown.
+
+        New users and items get a place; all others keep theirs. Each phase learns from what is new
+        and as many old interactions, without validation, and sees about a thirteenth of what the
+        training saw.
+
+        Args:
+            log: All interactions, old and new, as for `fit`, with the same columns.
+            callback: As in `fit`.
+            silent: As in `fit`.
+
+        Returns:
+            Itself.
+
+        Raises:
+            UserError: If the log lacks what was there, or cannot be used. The recommender is as it
+                was before.
+        """
+        before = self.sequences
+        settings, table = self._source(log)
+        grown = data.load(settings.data, settings.seed, table).after(before)
+        _fix_chance(settings)
+        task, system = _untrained(grown, settings)
+        take_over(system, self.system, task)
+        known = split_of(before, self.settings.data).training_end - before.offsets[:-1]
+        chosen = new_and_as_many_old(task, known, settings.seed)
+        epochs = epochs_of_update(self._epochs_run, len(task.training), len(chosen))
+        if len(chosen):
+            part = replace(task, chosen=chosen)
+            with _folder_of(None) as run:
+                _train(system.phases(), part, settings, run, epochs, callback, silent)
+        metrics = self.metrics
+        if settings.data.split != "none":
+            metrics, _ = _judge([(system.title, system)], task.counts, task, settings)
+        trained = self._trained(settings, system, grown, task, metrics)
+        trained._kind = kind_of(log) or self._kind
+        self.__dict__ = trained.__dict__
+        return self
+
+    def evaluate(self, log: Any = None) -> dict[str, Any]:
+        """The metrics of both protocols, beside those of popularity.
+
+        Args:
+            log: A newer log, as for `fit`, with the same columns: its own split says what is
+                tested. Items that the recommender does not know are missed targets, and are
+                passed over in histories. None evaluates on what was held out in training.
+
+        Returns:
+            `users`, how many were tested, and `test`, system → protocol (`sampled`, `full`) →
+            metric → mean; with users that are new after the training part also `new users` and
+            `test, new users`.
+
+        Raises:
+            UserError: If nothing was held out, or the log cannot be used.
+        """
+        settings, store = self.settings, self.sequences
+        if log is not None:
+            settings, table = self._source(log)
+            store = data.load(settings.data, settings.seed, table).in_the_catalogue_of(store)
+        if settings.data.split == "none":
+            raise UserError(
+                "Nothing is held out where data.split is none: evaluate before refit, or fit with "
+                "another split."
+            )
+        task = Task.of(store, settings, "times" in self.system.tower_inputs)
+        task = task.for_catalogue(self.system.num_items)
+        systems = [(self.system.title, self.system)]
+        metrics, _ = _judge(systems, self.counts, task, settings)
+        return metrics
+
+    def recommend(
+        self,
+        users: Any = None,
+        histories: Sequence[Sequence[Id]] | None = None,
+        *,
+        times: Sequence[Sequence[int]] | None = None,
+        k: int = 10,
+        among: Any = None,
+        exclude: Any = None,
+        interest: bool = False,
+        unknown: Unknown = "error",
+    ) -> Any:
+        """The best items of users of the log, or of anybody with a history.
+
+        What a user has had is left out.
+
+        Args:
+            users: Ids of users of the log: a list, an array or a series.
+            histories: Instead of users, items of each person, oldest first.
+            times: When these were interacted with, for a system that reads times.
+            k: Items a user.
+            among: Items to choose from; None chooses from all. Unknown ones are passed over.
+            exclude: Items not to recommend. Unknown ones are passed over.
+            interest: Adds the column `interest`, from 0, the interest that an item comes from.
+            unknown: What becomes of users without anything known, and of unknown items in
+                histories: `error` raises, `popular` recommends the most popular items by what is
+                known, and `skip` leaves out such users.
+
+        Returns:
+            A table of the kind of the log (pandas for one from files), a row a recommendation,
+            fewer than k where no more items are left: the user's column named as in the log, or
+            `history`, the number from 0 of the history; the item's column; `rank` from 1; `score`.
+
+        Raises:
+            UserError: Before `fit`, for an unknown id, an empty list, a k out of range, or an
+                `among` in which nothing is known.
+        """
+        question = self._question(users, histories, times, unknown)
+        best = self._answered(question, k, among, exclude, interest)
+        return self._native(answers.recommendations(question, best), users)
+
+    def explain(
+        self,
+        users: Any = None,
+        histories: Sequence[Sequence[Id]] | None = None,
+        *,
+        times: Sequence[Sequence[int]] | None = None,
+        k: int = 10,
+        among: Any = None,
+        exclude: Any = None,
+        unknown: Unknown = "error",
+    ) -> Explanation:
+        """Recommendations with the interest that each comes from, and where that comes from.
+
+        Args:
+            users: As in `recommend`, as all other arguments.
+            histories: As in `recommend`.
+            times: As in `recommend`.
+            k: As in `recommend`.
+            among: As in `recommend`.
+            exclude: As in `recommend`.
+            unknown: As in `recommend`.
+
+        Raises:
+            UserError: As `recommend`.
+        """
+        question = self._question(users, histories, times, unknown)
+        best = self._answered(question, k, among, exclude, True)
+        tables = (
+            answers.recommendations(question, best, because=True),
+            answers.interests(question, best),
+            answers.shares(question, best),
+        )
+        return Explanation(*(self._native(table, users) for table in tables))
+
+    def similar_items(self, items: Any, k: int = 10) -> Any:
+        """The items whose vectors point most nearly into the same direction.
+
+        Args:
+            items: Ids of items.
+            k: Similar items for each.
+
+        Returns:
+            A table of the kind of the log: the item's column, `similar`, `rank` from 1 and
+            `score`, the cosine.
+
+        Raises:
+            UserError: Before `fit`, for an unknown id, an empty list, or a k out of range.
+        """
+        ids = self._ids(items, "items")
+        places = self._known_items(ids)
+        if (places < 0).any():
+            raise UserError(f"There is no item {_first(ids, places < 0)} in the log: leave it out.")
+        self._check_k(k, self.sequences.num_items - 1)
+        vectors = self.item_vectors()
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
+        scores = vectors[places] @ vectors.T
+        scores[np.arange(len(places)), places] = -np.inf
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        column = self.settings.data.item_column
+        table = pa.table(
+            {
+                column: ids.take(pa.array(np.repeat(np.arange(len(ids)), k))),
+                "similar": self.sequences.item_ids.take(pa.array(best.ravel())),
+                "rank": np.tile(np.arange(1, k + 1), len(ids)),
+                "score": np.take_along_axis(scores, best, axis=1).ravel(),
+            }
+        )
+        return self._native(table, items)
+
+    def best(
+        self, histories: Instances, k: int, allowed: np.ndarray | None = None, explain: bool = False
+    ):
+        """The best items of histories, as indices; what `recommend` makes a table of.
+
+        Args:
+            histories: Those of `tfrs_timirec.data.instances.whole_histories`.
+            k: Items a user.
+            allowed: bool [items]; None allows all.
+            explain: Whether to tell where they come from.
+
+        Yields:
+            `tfrs_timirec.retrieval.Best`, block by block.
+
+        Raises:
+            UserError: Before `fit`, or for a k out of range.
+        """
+        self._check_k(k, self.system.num_items)
+        if self._retrieval is None:
+            self._retrieval = Retrieval(self.system, self.counts)
+        if allowed is None:
+            allowed = np.ones(self.system.num_items, bool)
+        return self._retrieval.best(histories, k, allowed, explain)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes everything that `load` needs into a folder: no log and no run is needed then.
+
+        Args:
+            folder: Where to; a saved recommender that is there is replaced once the new one is
+                complete.
+
+        Raises:
+            UserError: Before `fit`, or if the folder is there and is no saved recommender.
+        """
+        about = {"metrics": self.metrics, "epochs": self.epochs, "epochs_run": self._epochs_run}
+        saving.save(Path(folder), self.settings, self.system.user_tower, self.sequences, about)
+
+    @classmethod
+    def load(cls, folder: str | Path, with_users: bool = True) -> "Recommender":
+        """Reads what `save` wrote.
+
+        Args:
+            folder: The folder, or that of a run that has ended.
+            with_users: False leaves the users and their interactions out, which memory may not
+                hold; it recommends to histories alone then.
+
+        Raises:
+            UserError: If it is no saved recommender, damaged, or of another version.
+        """
+        folder = model_in(Path(folder))
+        settings, tower, about = saving.load(folder)
+        recommender = cls._of(settings)
+        recommender._system = SYSTEMS[settings.model.system](tower, settings.model)
+        recommender._sequences = SequenceStore.load(saving.sequences_in(folder), with_users)
+        recommender.metrics = about["metrics"]
+        recommender.epochs = about["epochs"]
+        recommender._epochs_run = about["epochs_run"]
+        return recommender
+
+    def export(self, folder: str | Path, **settings) -> list[Path]:
+        """Writes SavedModels that answer over TF-Serving, as the next version of each.
+
+        Args:
+            folder: Of the models.
+            settings: Those of `tfrs_timirec.export.settings.ExportSettings`, as `k=20`.
+
+        Returns:
+            The folders of the new versions.
+
+        Raises:
+            UserError: Before `fit`, or if a setting does not fit.
+        """
+        from tfrs_timirec.export.publish import publish
+        from tfrs_timirec.export.settings import ExportSettings
+
+        self.system  # noqa: B018 - before any work
+        versions, _ = publish(self, Path(folder), ExportSettings(**settings))
+        return versions
+
+    def _question(self, users, histories, times, unknown: Unknown) -> answers.Question:
+        """Who is asked for, in terms of indices."""
+        if unknown not in ("error", "popular", "skip"):
+            raise UserError(f"unknown is {unknown!r}: give 'error', 'popular' or 'skip'.")
+        if (users is None) == (histories is None):
+            raise UserError("Give either users or histories.")
+        if users is not None:
+            return self._question_of_users(users, unknown)
+        return self._question_of_histories(histories, times, unknown)
+
+    def _question_of_users(self, users, unknown: Unknown) -> answers.Question:
+        ids = self._ids(users, "users")
+        places = _places(ids, self.sequences.user_ids, "users")
+        if unknown == "error" and (places < 0).any():
+            raise UserError(
+                f"There is no user {_first(ids, places < 0)} in the log: leave it out, or give "
+                "unknown='popular' or unknown='skip'."
+            )
+        if unknown == "skip":
+            ids, places = ids.filter(pa.array(places >= 0)), places[places >= 0]
+        known = whole_histories(self.sequences, places, self.settings.model.history_length)
+        none = np.zeros_like(places)
+        known = replace(
+            known,
+            begin=np.where(places < 0, none, known.begin),
+            end=np.where(places < 0, none, known.end),
+            part_end=np.where(places < 0, none, known.part_end),
+        )
+        return self._asked(known, self.settings.data.user_column, ids)
+
+    def _question_of_histories(self, histories, times, unknown: Unknown) -> answers.Question:
+        reads_times = "times" in self.system.tower_inputs
+        if not len(histories):
+            raise UserError("histories is empty: give the items of one person or more.")
+        if reads_times and times is None:
+            raise UserError(
+                f"The system {self.settings.model.system} reads times: give the time of each item "
+                "in times."
+            )
+        lengths = np.array([len(history) for history in histories])
+        if times is not None and [len(of_one) for of_one in times] != lengths.tolist():
+            raise UserError("times and histories differ in length: give each item its time.")
+        flat = [item for history in histories for item in history]
+        places = np.zeros(0, np.int64)
+        if flat:
+            ids = self._ids(flat, "histories")
+            places = self._known_items(ids)
+            if unknown == "error" and (places < 0).any():
+                raise UserError(
+                    f"There is no item {_first(ids, places < 0)} in the log: leave it out, or give "
+                    "unknown='popular' or unknown='skip'."
+                )
+        whose = np.repeat(np.arange(len(lengths)), lengths)[places >= 0]
+        lengths = np.bincount(whose, minlength=len(lengths))
+        if unknown == "error" and not lengths.all():
+            raise UserError(
+                f"History {int(lengths.argmin())} is empty: leave it out, or give "
+                "unknown='popular' or unknown='skip'."
+            )
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        when = None
+        if reads_times:
+            flat_times = np.array([time for of_one in times for time in of_one], np.int64)
+            when = flat_times[places >= 0]
+        store = replace(
+            self.sequences,
+            offsets=offsets,
+            items=(places[places >= 0] + 1).astype(np.int32),
+            times=when,
+        )
+        asked = np.flatnonzero(lengths) if unknown == "skip" else np.arange(len(lengths))
+        known = whole_histories(store, asked, self.settings.model.history_length)
+        return self._asked(known, "history", pa.array(asked))
+
+    def _asked(self, histories: Instances, name: str, ids: pa.Array) -> answers.Question:
+        item_column, item_ids = self.settings.data.item_column, self.sequences.item_ids
+        return answers.Question(histories, name, ids, item_column, item_ids)
+
+    def _ids(self, values: Any, name: str) -> pa.Array:
+        ids = ids_of(values)
+        if not len(ids):
+            raise UserError(f"{name} is empty: give one id or more.")
+        return ids
+
+    def _known_items(self, ids: pa.Array) -> np.ndarray:
+        return _places(ids, self.sequences.item_ids, "items")
+
+    def _check_k(self, k: int, most: int) -> None:
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= most:
+            raise UserError(f"k is {k}: give a whole number from 1 to {most}.")
+
+    def _allowed(self, among: Any, exclude: Any) -> np.ndarray:
+        """bool [items], what may be recommended."""
+        allowed = np.ones(self.system.num_items, bool)
+        if among is not None:
+            places = self._known_items(self._ids(among, "among"))
+            if (places < 0).all():
+                raise UserError("Nothing in among is an item of the log: check its ids.")
+            allowed[:] = False
+            allowed[places[places >= 0]] = True
+        if exclude is not None and len(exclude):
+            places = self._known_items(self._ids(exclude, "exclude"))
+            allowed[places[places >= 0]] = False
+        return allowed
+
+    def _answered(
+        self, question: answers.Question, k: int, among: Any, exclude: Any, explain: bool
+    ) -> Best:
+        allowed = self._allowed(among, exclude)
+        if not len(question.histories):
+            raise UserError("Nobody who was asked for is known: give unknown='popular'.")
+        blocks = self.best(question.histories, k, allowed, explain)
+        return answers.in_order(blocks, self.settings.model.history_length)
+
+    def _native(self, table: pa.Table, asked_with: Any) -> Any:
+        """The table as the kind of table that the question or else the log came in."""
+        return table_of(kind_of(asked_with) or self._kind, table)
+
+
+def model_in(folder: Path) -> Path:
+    """The folder of a saved recommender: itself, or what a run that has ended holds.
+
+    Raises:
+        UserError: If the run has not ended.
+    """
+    run = Run(folder)
+    if run.model.is_dir():
+        return run.model
+    if run.is_there:
+        raise UserError(
+            f"The run {folder} is not trained to its end: go on with it by "
+            "python -m tfrs_timirec.train --resume and its settings."
+        )
+    return folder
+
+
+def _places(ids: pa.Array, known: pa.Array, name: str) -> np.ndarray:
+    """int64 [n]: where each id is among those that are known, −1 if it is not."""
+    if ids.type != known.type:
+        what = "integers" if pa.types.is_integer(known.type) else "strings"
+        raise UserError(f"The ids of {name} are {what} in the log: give {what}.")
+    return pc.index_in(ids, known).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _first(ids: pa.Array, chosen: np.ndarray) -> str:
+    """The first few of the chosen ids, for an error."""
+    shown = [repr(id_) for id_ in ids.filter(pa.array(chosen)).slice(0, 3).to_pylist()]
+    return ", ".join(shown) + ", …" * bool(chosen.sum() > 3)
+
+
+def _table_of_ranks(users: pa.Array, ranks: Ranks) -> pa.Table:
+    """A row a test target: the user and the rank by system and protocol."""
+    columns = {
+        f"{system} {protocol} rank": pa.array(values)
+        for system, of_protocol in ranks.items()
+        for protocol, values in of_protocol.items()
+    }
+    return pa.table({"user_id": users, **columns})
+
+
+def _fix_chance(settings: Settings) -> None:
+    # One compilation for each width of a batch is meant; TensorFlow warns of them.
+    tf.get_logger().setLevel("ERROR")
+    keras.utils.set_random_seed(settings.seed)
+    if settings.training.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+@contextmanager
+def _folder_of(run: str | Path | None) -> Iterator[Run]:
+    """The folder of a run, for this process alone; one for the time of the training without."""
+    if not run:
+        with scratch(Path(tempfile.gettempdir()), "tfrs_timirec") as folder:
+            yield Run(folder)
+    else:
+        with locked(Path(run)):
+            yield Run(Path(run))
+
+
+def _untrained(store: SequenceStore, settings: Settings) -> tuple[Task, SequentialRecommender]:
+    """What is learned from, and who will learn it."""
+    system = SYSTEMS[settings.model.system].create(
+        store.num_items, settings.model, settings.training.initial_stddev, settings.seed
+    )
+    task = Task.of(store, settings, "times" in system.tower_inputs)
+    system.learn_counts(task.counts)
+    return task, system
+
+
+def _train(
+    phases: Sequence[SequentialRecommender],
+    task: Task,
+    settings: Settings,
+    run: Run,
+    epochs: Sequence[int],
+    callback: Epoch | None,
+    silent: bool,
+    resume: bool = False,
+    validated: bool = False,
+) -> Progress:
+    """Trains the phases; popularity has none."""
+    if not phases:
+        run.start(settings, task.store.digest)
+        return Progress()
+    console = Console(quiet=silent)
+    training = Training(phases, task, settings, run, console, callback, epochs, validated)
+    # Not before it is known that there is something to train on.
+    run.start(settings, task.store.digest)
+    return training.train(resume)
+
+
+def _popularity(counts: np.ndarray) -> Popularity:
+    popularity = Popularity.create(len(counts), PopularitySettings(), 0.0, 0)
+    popularity.learn_counts(counts)
+    return popularity
+
+
+def _judge(
+    systems: Iterable[tuple[str, SequentialRecommender]],
+    counts: np.ndarray,
+    task: Task,
+    settings: Settings,
+) -> tuple[dict[str, Any], Ranks]:
+    """The metrics of systems and of popularity, and the ranks of the test targets."""
+    popularity = _popularity(counts)
+    # One after the other: phases share weights, and have their own when it is their turn.
+    ranks = {
+        name: protocol_ranks(system, popularity, task.test, task.negatives)
+        for name, system in chain([(popularity.title, popularity)], systems)
+    }
+    return metrics_of(ranks, task, settings.evaluation.cutoffs), ranks
+
+
+def _best_of_phases(
+    system: SequentialRecommender, run: Run
+) -> Iterator[tuple[str, SequentialRecommender]]:
+    """Each phase with its best weights, which it shares with the others; the last is the whole.
+
+    An earlier one is named after the system that it trains, which is itself one.
+    """
+    for number, phase in enumerate(system.phases(), 1):
+        checkpoint.load(run.best(number), phase.state)
+        yield phase.title if phase is system else f"{phase.title} (phase {number})", phase
