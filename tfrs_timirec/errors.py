@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 
@@ -56,6 +57,38 @@ def run_command(command: Callable[[], None]) -> None:
 
 
 @contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait for the end of the block, which should be short.
+
+    Raises:
+        Stopped: When the block ends, if one of them came.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _deferral.depth += 1
+    try:
+        yield
+    finally:
+        _deferral.depth -= 1
+        number = _deferral.number
+        if number is not None and not _deferral.depth:
+            _deferral.number = None
+            raise Stopped(number)
+
+
+@dataclass
+class _Deferral:
+    """How many blocks a signal has to wait for, and which one waits."""
+
+    depth: int = 0
+    number: int | None = None
+
+
+_deferral = _Deferral()
+
+
+@contextmanager
 def _stopping() -> Iterator[list[int]]:
     """Ctrl-C and SIGTERM raise `Stopped` and are noted; a second one ends the process at once."""
     stopped: list[int] = []
@@ -68,6 +101,9 @@ def _stopping() -> Iterator[list[int]]:
         if stopped:
             os._exit(128 + number)
         stopped.append(number)
+        if _deferral.depth:
+            _deferral.number = number
+            return
         if _is_importing(frame):
             # Libraries pass over exceptions there, and nothing has been begun.
             print(Stopped(number), file=sys.stderr, flush=True)

@@ -4,12 +4,16 @@ import fcntl
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from tfrs_timirec.errors import UserError
+from tfrs_timirec.errors import UserError, uninterrupted
+
+# Between two looks whether a lock is free.
+WAIT_SECONDS = 0.05
 
 
 @contextmanager
@@ -29,29 +33,42 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
     path = path.resolve()
     with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    lock = _lock(path)
-    while True:
-        with told(path):
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            # Whoever had it before has taken the file away in the end.
-            if os.fstat(descriptor).st_nlink:
-                break
-        except BlockingIOError:
-            os.close(descriptor)
-            raise UserError(
-                f"{path} is in use by another process: wait until that has ended, or name another "
-                "folder."
-            ) from None
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
+    lock, descriptor = _lock(path), None
     try:
+        while descriptor is None:
+            # A signal between taking the lock and knowing of it would leave its file behind.
+            with told(path), uninterrupted():
+                descriptor = _take(lock)
+            if descriptor is None and not wait:
+                raise UserError(
+                    f"{path} is in use by another process: wait until that has ended, or name "
+                    "another folder."
+                )
+            if descriptor is None:
+                time.sleep(WAIT_SECONDS)
         yield
     finally:
-        lock.unlink(missing_ok=True)
+        if descriptor is not None:
+            with uninterrupted():
+                lock.unlink(missing_ok=True)
+                os.close(descriptor)
+
+
+def _take(lock: Path) -> int | None:
+    """The descriptor of the file, locked; None if another process has it."""
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever had it before has taken the file away in the end.
+            if os.fstat(descriptor).st_nlink:
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except OSError:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
 
 
@@ -70,12 +87,13 @@ def scratch(parent: Path, name: str) -> Iterator[Path]:
             shutil.rmtree(left)
     folder = parent / f"{name}-{secrets.token_hex(4)}"
     with locked(folder):
-        with told(folder):
-            folder.mkdir(mode=0o700)
         try:
+            with told(folder):
+                folder.mkdir(mode=0o700)
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            with uninterrupted():
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -98,7 +116,8 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
             os.replace(temporary, path)
             flush(path.parent)
         finally:
-            temporary.unlink(missing_ok=True)
+            with uninterrupted():
+                temporary.unlink(missing_ok=True)
 
 
 def write_folder(folder: Path, write: Callable[[Path], object]) -> None:
@@ -126,7 +145,8 @@ def write_folder(folder: Path, write: Callable[[Path], object]) -> None:
             os.replace(written, folder)
             flush(folder.parent)
         finally:
-            _clean(folder)
+            with uninterrupted():
+                _clean(folder)
 
 
 def restore(folder: Path) -> None:
