@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfrs_timirec.config import check_fields
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.export.card import model_card
 from tfrs_timirec.export.catalogue import Catalogue
@@ -44,10 +45,11 @@ def publish(
         The folders of the new versions, and two ids of items to try them with.
 
     Raises:
-        UserError: If the settings do not fit the catalogue, a package is missing, the disk is full,
-            or another process exports into the folder.
+        UserError: If the settings are out of range or do not fit the catalogue, a package is
+            missing, the disk is full, or another process exports into the folder.
     """
     check_export(out)
+    check_fields(settings)
     item_ids = recommender.sequences.item_ids
     if settings.k > len(item_ids):
         raise UserError(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jsonargparse.typing import PositiveInt
+from tfrs_timirec.ranges import Count, Elements, Few
 
 
 @dataclass
@@ -26,15 +26,15 @@ class ExportSettings:
             catalogue where all of it is scored, users times candidates times k of a diverse set.
     """
 
-    k: PositiveInt = 10
+    k: Count = 10
     exclude_history: bool = True
     titles: str | None = None
     titles_id_column: str = "item_id"
     titles_column: str = "title"
     categories_column: str | None = None
-    leaves: PositiveInt | None = None
-    leaves_to_search: PositiveInt | None = None
-    reordering: PositiveInt | None = None
-    request_rows: PositiveInt = 1_024
-    input_elements: PositiveInt = 1_000_000
-    request_scores: PositiveInt = 2**27
+    leaves: Count | None = None
+    leaves_to_search: Count | None = None
+    reordering: Few | None = None
+    request_rows: Count = 1_024
+    input_elements: Elements = 1_000_000
+    request_scores: Elements = 2**27

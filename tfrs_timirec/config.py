@@ -200,6 +200,31 @@ def checked(settings: Settings) -> Settings:
     return settings_from(asdict(settings), "Settings(…)")
 
 
+def check_fields(settings: Any, skip: Sequence[str] = ()) -> None:
+    """Checks settings that are not a run's, and were built in Python, as flags are.
+
+    Args:
+        settings: A dataclass whose fields have flags.
+        skip: Fields that are checked elsewhere.
+
+    Raises:
+        UserError: If a value is not of its type or out of its range.
+    """
+    kind = type(settings)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, as_group=False, skip=set(skip))
+    values = {name: value for name, value in vars(settings).items() if name not in skip}
+    try:
+        parser.parse_object(values)
+    except (ArgumentError, TypeError, ValueError, KeyError) as error:
+        raise UserError(f"{kind.__name__}(…) cannot be used: {_told(error)}.") from None
+
+
+def _told(error: Exception) -> str:
+    """A parser's error as a part of a sentence: some mistakes are told in two sentences."""
+    return " ".join(str(error).split()).replace(". ", "; ").rstrip(".")
+
+
 def _check_effect(settings: Settings) -> None:
     """Refuses what changes nothing with the chosen objective, and an evaluation without figures."""
     default = {field.name: field.default for field in fields(ModelSettings)}
@@ -247,9 +272,7 @@ def settings_from(values: dict, source: str) -> Settings:
     try:
         return settings_of(parser.parse_object(values))
     except (ArgumentError, TypeError, ValueError, KeyError) as error:
-        # The parser tells some mistakes in two sentences.
-        told = " ".join(str(error).split()).replace(". ", "; ")
-        raise UserError(f"{source} cannot be used: {told}.") from None
+        raise UserError(f"{source} cannot be used: {_told(error)}.") from None
 
 
 def read_settings(path: Path) -> Settings:
@@ -285,9 +308,7 @@ def read_yaml(path: Path) -> dict:
     except UnicodeDecodeError:
         raise UserError(f"{path} is not in UTF-8: save it in that encoding.") from None
     except (yaml.YAMLError, ValueError) as error:
-        # The parser tells some mistakes in two sentences.
-        told = " ".join(str(error).split()).replace(". ", "; ").rstrip(".")
-        raise UserError(f"{path} is damaged: {told}.") from None
+        raise UserError(f"{path} is damaged: {_told(error)}.") from None
     if values is None:
         return {}
     if not isinstance(values, dict):

@@ -23,3 +23,8 @@ Rate = _between("Rate", float, 1e-9, 1e3)
 Share = _between("Share", float, 0, 1, below=True)
 WholeShare = ClosedUnitInterval
 Rating = _between("Rating", float, -1e9, 1e9)
+# Elements of an array, scores or bytes: what 32 bits count.
+Elements = _between("Elements", int, 1, 2**31 - 1)
+# Port 0 takes a free one.
+Port = _between("Port", int, 0, 65_535)
+Seconds = _between("Seconds", float, 1e-3, 86_400)

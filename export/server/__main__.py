@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def run(folder: Path, settings: ServerSettings) -> None:
-    """Serves until SIGTERM or Ctrl-C.
+    """Serves until SIGTERM or Ctrl-C, and ends the process with exit code 143 or 130.
 
     Args:
         folder: The folder of the models.
@@ -34,10 +34,10 @@ def run(folder: Path, settings: ServerSettings) -> None:
     # TensorFlow takes seconds to import: not before there is work for it.
     from tfrs_timirec.export.server.serve import serve
 
-    serve(folder, settings)
+    number = serve(folder, settings)
     # A computation cannot be broken off: the process ends without it.
     logging.shutdown()
-    os._exit(0)
+    os._exit(128 + number)
 
 
 if __name__ == "__main__":

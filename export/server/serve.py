@@ -14,6 +14,7 @@ from grpc_health.v1.health import SERVICE_NAME
 from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
+from tfrs_timirec.config import check_fields
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.export.server.batching import Batcher
 from tfrs_timirec.export.server.draining import Door
@@ -37,7 +38,7 @@ LONGEST_HOLD = 1.0
 FAREWELL_SECONDS = 0.5
 
 
-def serve(folder: Path, settings: ServerSettings) -> None:
+def serve(folder: Path, settings: ServerSettings) -> int:
     """Serves the models of a folder until SIGTERM or Ctrl-C.
 
     It may return while a model is still computing for a request that was given up.
@@ -46,9 +47,14 @@ def serve(folder: Path, settings: ServerSettings) -> None:
         folder: Of the models.
         settings: Where to listen, and the bounds.
 
+    Returns:
+        The number of the signal.
+
     Raises:
-        UserError: If the folder is missing, a certificate is none, or a port is taken.
+        UserError: If a setting is out of its range, the folder is missing, a certificate is none,
+            or a port is taken.
     """
+    check_fields(settings)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     if not folder.is_dir():
         raise UserError(
@@ -57,10 +63,10 @@ def serve(folder: Path, settings: ServerSettings) -> None:
     credentials = server_credentials(settings)
     if settings.metrics_port is not None:
         serve_metrics(settings)
-    asyncio.run(_serve(folder, settings, credentials))
+    return asyncio.run(_serve(folder, settings, credentials))
 
 
-async def _serve(folder, settings, credentials) -> None:
+async def _serve(folder, settings, credentials) -> int:
     models, batcher, door = Models(folder), Batcher(settings), Door()
     server = grpc.aio.server(
         interceptors=[door, Parsing()],
@@ -88,16 +94,22 @@ async def _serve(folder, settings, credentials) -> None:
     await health.tell()
     await server.start()
     keep_what_is_there()
-    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    stopped = loop.create_future()
+
+    def stop(number: int) -> None:
+        if not stopped.done():
+            stopped.set_result(number)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop, number)
     watching = asyncio.create_task(_watch(models, settings, health, f"{settings.host}:{port}"))
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([watching, stopped], return_when=asyncio.FIRST_COMPLETED)
     await _drain(server, health, door, batcher, settings.drain_seconds)
     watching.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await watching
+    return stopped.result()
 
 
 async def _watch(models: Models, settings: ServerSettings, health: Health, address: str) -> None:

@@ -2,14 +2,7 @@
 
 from dataclasses import dataclass
 
-from jsonargparse.typing import PositiveInt, restricted_number_type
-
-# Port 0 takes a free one.
-Port = restricted_number_type("Port", int, [(">=", 0), ("<=", 65_535)])
-Seconds = restricted_number_type("Seconds", float, [(">", 0), ("<=", 86_400)])
-Workers = restricted_number_type("Workers", int, [(">", 0), ("<=", 1_024)])
-# gRPC counts bytes in 32 bits.
-Bytes = restricted_number_type("Bytes", int, [(">", 0), ("<=", 2**31 - 1)])
+from tfrs_timirec.ranges import Count, Elements, Few, Port, Seconds
 
 
 @dataclass
@@ -45,10 +38,10 @@ class ServerSettings:
     metrics_host: str = "127.0.0.1"
     poll_seconds: Seconds = 1.0
     drain_seconds: Seconds = 10.0
-    batch_size: PositiveInt = 64
-    workers: Workers = 2
-    queue_length: PositiveInt = 1_000
-    concurrent_requests: PositiveInt = 2_000
-    message_bytes: Bytes = 16 * 2**20
-    request_rows: PositiveInt = 1_024
-    input_elements: PositiveInt = 1_000_000
+    batch_size: Count = 64
+    workers: Few = 2
+    queue_length: Count = 1_000
+    concurrent_requests: Count = 2_000
+    message_bytes: Elements = 16 * 2**20
+    request_rows: Count = 1_024
+    input_elements: Elements = 1_000_000

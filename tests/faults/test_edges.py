@@ -12,17 +12,23 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tfrs_timirec import Recommender
+from tfrs_timirec.comparison.settings import ComparisonSettings, make_plan
 from tfrs_timirec.config import (
     DataSettings,
     EvaluationSettings,
     Settings,
     TrainingSettings,
+    check_fields,
     checked,
     read_settings,
     settings_from,
     settings_named,
 )
 from tfrs_timirec.errors import UserError
+from tfrs_timirec.export.publish import publish
+from tfrs_timirec.export.server.serve import serve
+from tfrs_timirec.export.server.settings import ServerSettings
+from tfrs_timirec.export.settings import ExportSettings
 from tfrs_timirec.models.systems import SYSTEMS
 from tfrs_timirec.ranges import Seed
 
@@ -140,6 +146,40 @@ def settings_with(section: str, **changes) -> Settings:
 def test_settings_built_in_python_are_checked_like_flags(built, said):
     with pytest.raises(UserError, match=said):
         Recommender.from_settings(built)
+
+
+OTHERS = [ExportSettings(), ServerSettings(), ComparisonSettings(settings_named("timirec", {}))]
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "kind"),
+    [
+        (settings, field.name, kind)
+        for settings in OTHERS
+        for field in fields(settings)
+        for hint in [get_type_hints(type(settings))[field.name]]
+        for kind in [hint, *get_args(hint)]
+        if hasattr(kind, "_restrictions")
+    ],
+)
+def test_other_settings_are_checked_at_their_edges_too(settings, name, kind):
+    (_, least), (_, most) = kind._restrictions
+    for value in (kind._type(least), kind._type(most)):
+        check_fields(replace(settings, **{name: value}), skip=["base"])
+    for value in (least - 1, most + 1, 10**30, math.inf, math.nan, "many"):
+        with pytest.raises(UserError, match=rf"{type(settings).__name__}.*{name}"):
+            check_fields(replace(settings, **{name: value}), skip=["base"])
+
+
+def test_what_takes_other_settings_checks_them(tmp_path):
+    with pytest.raises(UserError, match=r"ComparisonSettings.*seeds"):
+        make_plan(replace(OTHERS[2], seeds=0), "here")
+    with pytest.raises(UserError, match="training.max_epochs"):
+        make_plan(replace(OTHERS[2], base=settings_with("training", max_epochs=0)), "here")
+    with pytest.raises(UserError, match=r"ExportSettings.*k"):
+        publish(None, tmp_path, ExportSettings(k=0))
+    with pytest.raises(UserError, match=r"ServerSettings.*port"):
+        serve(tmp_path, ServerSettings(port=70_000))
 
 
 def test_settings_that_are_right_pass_as_they_are():

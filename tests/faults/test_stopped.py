@@ -74,3 +74,47 @@ def test_a_training_is_stopped_at_any_time(seconds, number, code, arguments, tmp
     assert process.returncode == code, told
     assert told.count("\n") == 1 and told.startswith("Interrupted."), told
     assert not [path for path in tmp_path.rglob(".*") if path.suffix in (".lock", ".part")]
+
+
+def others(folder: Path, out: Path) -> dict[str, list[str]]:
+    """The other commands, each with its flags, over the runs in a folder."""
+    run = str(folder / "youtube_dnn")
+    compared = out / "compare.yaml"
+    compared.write_text(
+        "systems: {a: {model: {system: youtube_dnn}}}\nreferences: [a]\nseeds: 2\njobs: 1\n"
+        f"runs: {out / 'runs'}\nout: {out / 'report'}\n"
+        f"base: {{data: {{source: {folder / 'log.csv'}, folder: {out / 'data'}}}}}\n"
+    )
+    return {
+        "evaluate": ["tfrs_timirec.evaluate", run],
+        "recommend": ["tfrs_timirec.recommend", run, f"--out={out / 'recommended'}"],
+        "export": ["tfrs_timirec.export", run, f"--out={out / 'models'}"],
+        "compare": ["tfrs_timirec.compare", f"--config={compared}"],
+        "serve": ["tfrs_timirec.export.server", str(folder), "--port=0"],
+    }
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("seconds", [1, 2, 4, 7, 11])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("command", ["evaluate", "recommend", "export", "compare", "serve"])
+def test_any_command_is_stopped_at_any_time(command, seconds, number, code, systems, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", *others(systems.folder, tmp_path)[command]],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    time.sleep(seconds)
+    if process.poll() is None:
+        process.send_signal(number)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == code, told
+        assert "Traceback" not in told and told.count("Interrupted") + told.count("Saved") <= 1
+        if command != "serve":  # Its log has more lines.
+            assert told.splitlines()[-1].startswith(("Interrupted.", "Saved.")), told
+    assert process.returncode in (code, 0), told
+    left = {path.name for path in tmp_path.rglob(".*") if path.suffix in (".lock", ".part")}
+    assert not left | {path.name for path in tmp_path.rglob("*duckdb*")}

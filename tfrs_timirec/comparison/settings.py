@@ -4,10 +4,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
-from jsonargparse.typing import PositiveInt
-
-from tfrs_timirec.config import Settings, settings_from
+from tfrs_timirec.config import Settings, check_fields, checked, settings_from
 from tfrs_timirec.errors import UserError
+from tfrs_timirec.ranges import Count, Few
 
 
 @dataclass
@@ -37,14 +36,14 @@ class ComparisonSettings:
     ablations: dict[str, dict] = field(default_factory=dict)
     references: list[str] = field(default_factory=list)
     sensitivity: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    seeds: PositiveInt = 3
+    seeds: Count = 3
     paper: Literal["Beauty", "MovieLens-1M"] | None = None
     titles: str | None = None
     titles_column: str = "title"
     case_user: str | None = None
     runs: str = "runs/compared"
     out: str = "report"
-    jobs: PositiveInt = 2
+    jobs: Few = 2
 
 
 @dataclass(frozen=True)
@@ -98,8 +97,11 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
         source: Where they come from, for the errors.
 
     Raises:
-        UserError: If there is no system, the reference is none, or a system's settings are wrong.
+        UserError: If a field is out of its range, there is no system, the reference is none, or a
+            system's settings are wrong.
     """
+    check_fields(settings, skip=["base"])
+    checked(settings.base)
     if not settings.systems:
         raise UserError(f"{source} names no systems: give some under systems.")
     if not settings.references:
