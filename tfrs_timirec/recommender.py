@@ -191,12 +191,15 @@ class Recommender:
                 folder.check(settings, resume)
             _fix_chance(settings)
             store = data.load(settings.data, settings.seed, table)
+            console = Console(quiet=silent)
+            told = [data.summary(store, settings.data), *[f"Run folder: {run}"] * bool(run)]
+            console.print(*told, sep="\n", highlight=False, soft_wrap=True)
             task, system = _untrained(store, settings)
             phases = system.phases()
             epochs = [settings.training.max_epochs] * len(phases)
             validated = settings.data.split != "none"
             progress = _train(
-                phases, task, settings, folder, epochs, callback, silent, resume, validated
+                phases, task, settings, folder, epochs, callback, console, resume, validated
             )
             metrics = {}
             if validated:
@@ -276,7 +279,8 @@ class Recommender:
         _fix_chance(settings)
         task, system = _untrained(store, settings)
         with _folder_of(None) as run:
-            _train(system.phases(), task, settings, run, self.epochs, callback, silent)
+            console = Console(quiet=silent)
+            _train(system.phases(), task, settings, run, self.epochs, callback, console)
         trained = self._trained(settings, system, store, task, self.metrics)
         self.__dict__ = trained.__dict__
         return self
@@ -314,7 +318,8 @@ class Recommender:
         if len(chosen):
             part = replace(task, chosen=chosen)
             with _folder_of(None) as run:
-                _train(system.phases(), part, settings, run, epochs, callback, silent)
+                console = Console(quiet=silent)
+                _train(system.phases(), part, settings, run, epochs, callback, console)
         metrics = self.metrics
         if settings.data.split != "none":
             metrics, _ = _judge([(system.title, system)], task.counts, task, settings)
@@ -740,7 +745,7 @@ def _train(
     run: Run,
     epochs: Sequence[int],
     callback: Epoch | None,
-    silent: bool,
+    console: Console,
     resume: bool = False,
     validated: bool = False,
 ) -> Progress:
@@ -748,7 +753,6 @@ def _train(
     if not phases:
         run.start(settings, task.store.digest)
         return Progress()
-    console = Console(quiet=silent)
     training = Training(phases, task, settings, run, console, callback, epochs, validated)
     # Not before it is known that there is something to train on.
     run.start(settings, task.store.digest)

@@ -93,6 +93,12 @@ def train(settings: "Settings", folder: Path, resume: bool, out: Path | None) ->
         from tfrs_timirec.export.settings import ExportSettings
 
         export(folder, out, ExportSettings())
+    else:
+        run = shlex.quote(str(folder))
+        print(
+            f"Recommend: python -m tfrs_timirec.recommend {run} --out recommendations\n"
+            f"Export:    python -m tfrs_timirec.export {run} --out models"
+        )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfrs_timirec.config import DataSettings
-from tfrs_timirec.data import load
+from tfrs_timirec.data import SequenceStore, load, summary
 from tfrs_timirec.data.preparation import prepare
 from tfrs_timirec.errors import UserError
 
@@ -178,3 +178,24 @@ def test_public_logs(tmp_path, shared_data, name, core, counts):
     path = shared_data(name)
     store = load(DataSettings(source=str(path), core=core, folder=str(tmp_path)), seed=0)
     assert (store.num_users, store.num_items, len(store.items)) == counts
+
+
+def _told(rows, **changes) -> str:
+    return summary(_prepare(rows, **changes), DataSettings(**changes))
+
+
+def test_what_was_read_dropped_and_kept_is_told():
+    kept = [(user, item, time, 5.0) for time, item in enumerate("abc") for user in range(3)]
+    assert _told(kept, core=3) == "The log has 9 interactions of 3 users with 3 items."
+    dropped = [(3, "a", 0, 5.0), (0, "d", 0, 1.0), (4, "e", 0, 1.0)]
+    assert _told(kept + dropped, core=3, rating_column="rating", min_rating=3) == (
+        "Read 12 interactions of 5 users with 5 items; data.min_rating (3) drops 2 interactions "
+        "and data.core (3) drops 1. Kept 9 interactions of 3 users with 3 items."
+    )
+    assert "5 items; data.core (3) drops 3. Kept 9" in _told(kept + dropped, core=3)
+
+
+def test_what_was_read_is_known_after_loading(tmp_path):
+    store = _prepare([(user, item, 0) for item in "abcd" for user in range(3)], core=3)
+    store.save(tmp_path / "store", "fingerprint")
+    assert SequenceStore.load(tmp_path / "store").read == store.read == (12, 3, 4, 12)

@@ -73,10 +73,17 @@ def test_a_callback_gets_a_row_for_each_epoch_and_silence_is_silent(
     assert capsys.readouterr() == ("", "")
 
 
-def test_progress_is_shown_unless_silent(frame, columns, settings, eagerly, capsys):
+def test_a_run_says_what_it_does_unless_silent(frame, columns, settings, eagerly, capsys, tmp_path):
+    settings |= {"system": "timirec", "patience": 1}
     with eagerly():
-        Recommender(**settings).fit(frame, **columns)
-    assert "phase 1 epoch 3: loss" in capsys.readouterr().out
+        Recommender(**settings).fit(frame, **columns, run=tmp_path / "run")
+    told = capsys.readouterr().out
+    assert f"{len(frame):,} interactions of " in told and f"Run folder: {tmp_path}/run" in told
+    assert "Phase 1 of 2: ComiRec learns the vectors of users and items." in told
+    assert "Phase 2 of 2: TiMiRec learns to predict the interest that drives" in told
+    assert "phase 1 epoch 1: loss" in told
+    assert "Phase 2 stopped after " in told
+    assert "training.patience (1) epochs without" in told or "training.max_epochs (3)" in told
 
 
 def test_a_thread_that_is_not_the_main_one(frame, columns, settings, eagerly):

@@ -10,9 +10,9 @@ def _epochs_until_converged(metrics, **settings):
     settings = TrainingSettings(**{"max_epochs": 100, "patience": 100, "decline": 100} | settings)
     progress = Progress()
     for metric in metrics:
-        assert not progress.converged(settings)
+        assert not progress.stop_reason(settings)
         progress.end_epoch(metric, {"loss": 1.0})
-        if progress.converged(settings):
+        if progress.stop_reason(settings):
             return progress.epoch
     return None
 

@@ -20,12 +20,12 @@ from tfrs_timirec.files import locked, restore, scratch
 if TYPE_CHECKING:
     from ibis import BaseBackend
 
-__all__ = ["SequenceStore", "load"]
+__all__ = ["SequenceStore", "load", "summary"]
 
 _logger = logging.getLogger(__name__)
 
 # Raised when what is kept, or how it is made, changes, so that older sequences are made anew.
-_VERSION = 2
+_VERSION = 3
 # DuckDB spills to disk beyond this; the result, and what Python needs, come on top.
 _MEMORY = "2GB"
 
@@ -92,6 +92,32 @@ def load(settings: DataSettings, seed: int, table: Any = None) -> SequenceStore:
                 return store
     _logger.info("Using the sequences in %s", prepared)
     return SequenceStore.load(prepared)
+
+
+def summary(store: SequenceStore, settings: DataSettings) -> str:
+    """A sentence or two on what a log held and what is left of it.
+
+    Args:
+        store: The sequences.
+        settings: How they were prepared.
+    """
+    kept = len(store.items), store.num_users, store.num_items
+    read = store.read
+    if read is None or read[:3] == kept:
+        return f"The log has {_amounts(*kept)}."
+    dropped = []
+    if read.rated < read.interactions:
+        dropped.append(
+            f"data.min_rating ({settings.min_rating:g}) drops {read.interactions - read.rated:,} "
+            "interactions"
+        )
+    if read.rated > kept[0]:
+        dropped.append(f"data.core ({settings.core}) drops {read.rated - kept[0]:,}")
+    return f"Read {_amounts(*read[:3])}; {' and '.join(dropped)}. Kept {_amounts(*kept)}."
+
+
+def _amounts(interactions: int, users: int, items: int) -> str:
+    return f"{interactions:,} interactions of {users:,} users with {items:,} items"
 
 
 @contextmanager

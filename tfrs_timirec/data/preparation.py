@@ -5,7 +5,7 @@ import ibis.expr.types as ir
 import numpy as np
 
 from tfrs_timirec.config import DataSettings
-from tfrs_timirec.data.store import SequenceStore
+from tfrs_timirec.data.store import Read, SequenceStore
 from tfrs_timirec.errors import UserError
 
 # Leave-one-out takes one interaction to train, one to validate and one to test.
@@ -32,12 +32,13 @@ def prepare(log: ir.Table, settings: DataSettings) -> SequenceStore:
         )
     log = _materialise(log)
     rated = log if settings.min_rating is None else log.filter(log.rating >= settings.min_rating)
+    read = Read(_size(log), *_distinct(log, "user", "item"), _size(rated))
     users, items = _core(rated, settings.core)
     if not _size(users):
         raise UserError(
-            f"Of {_size(log)} interactions read, {_size(rated)} are left by data.min_rating and 0 "
-            f"by data.core ({settings.core}; {_SHORTEST} a user at least): lower data.core or "
-            "data.min_rating."
+            f"Of {read.interactions} interactions read, {read.rated} are left by data.min_rating "
+            f"and 0 by data.core ({settings.core}; {_SHORTEST} a user at least): lower data.core "
+            "or data.min_rating."
         )
     users = _materialise(users.mutate(user_index=ibis.row_number().over(order_by="user")))
     items = _materialise(items.mutate(item_index=ibis.row_number().over(order_by="item") + 1))
@@ -56,6 +57,7 @@ def prepare(log: ir.Table, settings: DataSettings) -> SequenceStore:
         times=steps["time"].to_numpy() if "time" in columns else None,
         user_ids=users["user"].combine_chunks(),
         item_ids=items["item"].combine_chunks(),
+        read=read,
     )
 
 
@@ -85,6 +87,11 @@ def _materialise(table: ir.Table) -> ir.Table:
     # connection may be closed.
     name = ibis.util.gen_name("prepare")
     return table.get_backend().create_table(name, table, temp=True)
+
+
+def _distinct(table: ir.Table, *columns: str) -> list[int]:
+    counts = table.aggregate(**{name: table[name].nunique() for name in columns}).to_pyarrow()
+    return [counts[name][0].as_py() for name in columns]
 
 
 def _size(table: ir.Table) -> int:

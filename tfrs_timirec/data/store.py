@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,22 @@ import pyarrow.parquet as pq
 
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.files import write_folder
+
+
+class Read(NamedTuple):
+    """What a log held before anything was dropped.
+
+    Args:
+        interactions: Its rows.
+        users: How many had them.
+        items: How many were in them.
+        rated: The interactions that `data.min_rating` keeps.
+    """
+
+    interactions: int
+    users: int
+    items: int
+    rated: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +44,7 @@ class SequenceStore:
         item_ids: string or int64 [items]; item index i has the id `item_ids[i - 1]`.
         interests: int32 [interactions]; the true interest of each step (synthetic data only).
         counts: int64 [items]; interactions of each item in training (in a trained recommender).
+        read: What the log held; None for synthetic data.
     """
 
     offsets: np.ndarray
@@ -36,6 +54,7 @@ class SequenceStore:
     item_ids: pa.Array
     interests: np.ndarray | None = None
     counts: np.ndarray | None = None
+    read: Read | None = None
 
     @property
     def num_users(self) -> int:
@@ -135,7 +154,7 @@ class SequenceStore:
         for name, columns in tables.items():
             pq.write_table(pa.table(columns), folder / f"{name}.parquet", compression="zstd")
         digests = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
-        about = {"fingerprint": fingerprint, "files": digests}
+        about = {"fingerprint": fingerprint, "read": self.read, "files": digests}
         (folder / "store.json").write_text(json.dumps(about))
 
     @classmethod
@@ -152,7 +171,7 @@ class SequenceStore:
         Raises:
             UserError: A file is missing or damaged.
         """
-        _check_digests(folder)
+        about = _checked_about(folder)
         tables = {}
         for name in ("interactions", "users", "items"):
             path = folder / f"{name}.parquet"
@@ -175,6 +194,7 @@ class SequenceStore:
             item_ids=items["id"],
             interests=steps.get("interest"),
             counts=items["count"].to_numpy() if "count" in items else None,
+            read=Read(*about["read"]) if about.get("read") else None,
         )
 
     @classmethod
@@ -191,7 +211,7 @@ class SequenceStore:
         Raises:
             UserError: A file is missing or damaged.
         """
-        _check_digests(folder)
+        _checked_about(folder)
         path = folder / "items.parquet"
         try:
             item_ids = pq.read_table(path)["id"].combine_chunks()
@@ -240,14 +260,16 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check_digests(folder: Path) -> None:
-    """Checks that the files are as they were saved: Parquet would read other numbers."""
+def _checked_about(folder: Path) -> dict:
+    """What was saved beside the files, which are checked: Parquet would read other numbers."""
     path = folder / "store.json"
     try:
-        for name, digest in json.loads(path.read_text())["files"].items():
+        about = json.loads(path.read_text())
+        for name, digest in about["files"].items():
             path = folder / name
             if file_digest(path) != digest:
                 raise ValueError
+        return about
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, folder) from error
 

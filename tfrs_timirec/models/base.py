@@ -40,12 +40,14 @@ class SequentialRecommender(tfrs.Model):
     Attributes:
         settings_type: The dataclass of the system's settings.
         item_tables: How many tables of vectors of `embedding_size` numbers it has.
+        learns: What its training is for, as the end of a sentence.
         user_tower: The user tower.
         items: The tower's layer of item vectors.
     """
 
     settings_type: ClassVar[type[ModelSettings]]
     item_tables: ClassVar[int] = 1
+    learns: ClassVar[str] = "the vectors of users and items"
 
     def __init__(self, user_tower: keras.Model, settings: ModelSettings):
         super().__init__()

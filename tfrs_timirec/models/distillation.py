@@ -47,6 +47,7 @@ class Distilled(SequentialRecommender):
 
     extractor: ClassVar[type[SequentialRecommender]]
     item_tables = 2
+    learns = "to predict the interest that drives the next action"
 
     @classmethod
     def build_tower(cls, num_items, settings, initializer, seed) -> keras.Model:

@@ -88,7 +88,7 @@ class Training:
         self._validated = validated
 
     def train(self, resume: bool) -> Progress:
-        """Trains until all phases have converged, and leaves the model with the best weights.
+        """Trains until all phases are over, and leaves the model with the best weights.
 
         Args:
             resume: Continues from the run's checkpoint, if it has one.
@@ -114,7 +114,18 @@ class Training:
                 if resumed:
                     checkpoint.load(self._run.latest, step.state)
                     resumed = False
+                self._say(
+                    f"Phase {progress.phase} of {len(self._phases)}: {model.title} learns "
+                    f"{model.learns}."
+                )
                 self._train_phase(model, step, progress, stop)
+                if self._validated:
+                    self._say(
+                        f"Phase {progress.phase} stopped after {progress.epoch} epochs: "
+                        f"{progress.stop_reason(self._settings.training)}. Best: epoch "
+                        f"{progress.best_epoch}, validation {self._settings.evaluation.metric} "
+                        f"{progress.best:.4f}."
+                    )
                 progress.next_phase()
             if stop:
                 # It came after the last step.
@@ -122,6 +133,9 @@ class Training:
         if self._phases:
             self._load_best(len(self._phases))
         return progress
+
+    def _say(self, sentence: str) -> None:
+        self._console.print(sentence, highlight=False, soft_wrap=True)
 
     def _load_best(self, phase: int) -> None:
         checkpoint.load(self._run.best(phase), self._phases[phase - 1].state)
@@ -186,7 +200,7 @@ class Training:
     def _is_over(self, progress: Progress) -> bool:
         if self._epochs and progress.epoch >= self._epochs[progress.phase - 1]:
             return True
-        return self._validated and progress.converged(self._settings.training)
+        return self._validated and bool(progress.stop_reason(self._settings.training))
 
     def _validate(self, name: str, ranker: Ranker) -> float:
         """The validation metric; where nothing is held out, NaN, by which every epoch is best."""

@@ -1,4 +1,4 @@
-"""Where a training stands, and when a phase has converged."""
+"""Where a training stands, and why a phase stops."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,13 +68,15 @@ class Progress:
         self.best, self.best_epoch = metric, self.epoch
         return True
 
-    def converged(self, settings: TrainingSettings) -> bool:
-        """Whether the phase is over: long no better metric, a long decline, or the last epoch."""
-        return (
-            self.epoch >= settings.max_epochs
-            or self.epoch - self.best_epoch >= settings.patience
-            or self.declines >= settings.decline
-        )
+    def stop_reason(self, settings: TrainingSettings) -> str:
+        """Why the phase is over, as the end of a sentence; empty if it goes on."""
+        if self.epoch >= settings.max_epochs:
+            return f"training.max_epochs ({settings.max_epochs}) reached"
+        if self.epoch - self.best_epoch >= settings.patience:
+            return f"training.patience ({settings.patience}) epochs without improvement"
+        if self.declines >= settings.decline:
+            return f"training.decline ({settings.decline}) epochs of decline in a row"
+        return ""
 
     @property
     def epochs(self) -> list[int]:
