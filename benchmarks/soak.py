@@ -28,14 +28,15 @@ FIRST = 1_000
 CLIENTS = 8
 QUESTIONS = 500
 PATIENCE = 60.0
-# The server frees the parts of a version for some seconds after it was replaced.
-PAUSE = 15.0
+# The server frees the parts of a version for some seconds after it was replaced: it has settled
+# when its memory has not fallen for so long.
+STILL = 4.0
 
 
 def main(
     models: Path, model: str = "exact", requests: PositiveInt = 100_000, swaps: PositiveInt = 50
 ) -> None:
-    """Asks, publishes and prints the resident size after the first requests and after all.
+    """Asks, publishes and prints the resident size after the first requests and after each swap.
 
     Args:
         models: The folder of the models.
@@ -46,7 +47,9 @@ def main(
     run_command(lambda: print(soak(models, model, requests, swaps)))
 
 
-def soak(models: Path, model: str, requests: int, swaps: int) -> dict[str, int | dict[str, int]]:
+def soak(
+    models: Path, model: str, requests: int, swaps: int
+) -> dict[str, list[int] | dict[str, int]]:
     """Runs a server under mixed requests and version swaps.
 
     Args:
@@ -56,8 +59,8 @@ def soak(models: Path, model: str, requests: int, swaps: int) -> dict[str, int |
         swaps: How many versions are published meanwhile.
 
     Returns:
-        `first` and `last`, the resident size in KiB after the first `FIRST` requests and after all,
-        and `statuses`, how many requests ended in which.
+        `sizes`, the resident size in KiB after the first `FIRST` requests and after each version
+        that was published, and `statuses`, how many requests ended in which.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, model)
@@ -75,19 +78,18 @@ def soak(models: Path, model: str, requests: int, swaps: int) -> dict[str, int |
             threading.Thread(target=server.stderr.read, daemon=True).start()
             statuses = Counter()
             asyncio.run(ask(address, messages, FIRST, statuses))
-            first = resident(server.pid)
+            sizes = [settled(server.pid)]
             for number in range(2, swaps + 2):
                 publish(folder, number)
                 share = (requests - FIRST) // swaps
                 asyncio.run(ask(address, messages, share, statuses))
                 asyncio.run(until_served(address, model, number))
                 shutil.rmtree(folder / str(number - 1))
-            time.sleep(PAUSE)
-            last = resident(server.pid)
+                sizes.append(settled(server.pid))
         finally:
             server.terminate()
             server.wait()
-    return {"first": first, "last": last, "statuses": dict(statuses)}
+    return {"sizes": sizes, "statuses": dict(statuses)}
 
 
 def mixed(model: str, version: Path) -> list[bytes]:
@@ -179,6 +181,16 @@ async def until_served(address: str, model: str, number: int) -> None:
             if states.get(number) == ModelVersionStatus.AVAILABLE:
                 return
             await asyncio.sleep(0.1)
+
+
+def settled(process: int) -> int:
+    """KiB of memory that a process holds once it gives none back any more."""
+    least, since = resident(process), time.monotonic()
+    while time.monotonic() - since < STILL:
+        time.sleep(0.2)
+        if (size := resident(process)) < 0.999 * least:
+            least, since = size, time.monotonic()
+    return resident(process)
 
 
 def resident(process: int) -> int:

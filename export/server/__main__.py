@@ -1,13 +1,15 @@
 """`python -m tfrs_timirec.export.server DIR`: answers with the models of a folder."""
 
+import asyncio
 import logging
 import os
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from tfrs_timirec.config import plain
-from tfrs_timirec.errors import run_command
+from tfrs_timirec.config import check_fields, plain
+from tfrs_timirec.errors import UserError, run_command
+from tfrs_timirec.export.server.listening import serve_metrics, server_credentials
 from tfrs_timirec.export.server.settings import ServerSettings
 
 
@@ -30,11 +32,24 @@ def run(folder: Path, settings: ServerSettings) -> None:
     Args:
         folder: The folder of the models.
         settings: Where to listen, and the bounds.
+
+    Raises:
+        UserError: If a setting is out of its range, the folder is missing, a certificate is none,
+            or a port is taken.
     """
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    check_fields(settings)
+    if not folder.is_dir():
+        raise UserError(
+            f"The folder {folder} does not exist: export a run with python -m tfrs_timirec.export."
+        )
+    credentials = server_credentials(settings)
+    if settings.metrics_port is not None:
+        serve_metrics(settings)
     # TensorFlow takes seconds to import: not before there is work for it.
     from tfrs_timirec.export.server.serve import serve
 
-    number = serve(folder, settings)
+    number = asyncio.run(serve(folder, settings, credentials))
     # A computation cannot be broken off: the process ends without it.
     logging.shutdown()
     os._exit(128 + number)

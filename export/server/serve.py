@@ -14,13 +14,11 @@ from grpc_health.v1.health import SERVICE_NAME
 from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from tfrs_timirec.config import check_fields
-from tfrs_timirec.errors import UserError
 from tfrs_timirec.export.server.batching import Batcher
 from tfrs_timirec.export.server.draining import Door
 from tfrs_timirec.export.server.errors import unavailable
 from tfrs_timirec.export.server.health import Health
-from tfrs_timirec.export.server.listening import listen, serve_metrics, server_credentials
+from tfrs_timirec.export.server.listening import listen
 from tfrs_timirec.export.server.memory import keep_what_is_there
 from tfrs_timirec.export.server.metrics import SERVING
 from tfrs_timirec.export.server.parsing import Parsing
@@ -38,7 +36,9 @@ LONGEST_HOLD = 1.0
 FAREWELL_SECONDS = 0.5
 
 
-def serve(folder: Path, settings: ServerSettings) -> int:
+async def serve(
+    folder: Path, settings: ServerSettings, credentials: grpc.ServerCredentials | None
+) -> int:
     """Serves the models of a folder until SIGTERM or Ctrl-C.
 
     It may return while a model is still computing for a request that was given up.
@@ -46,27 +46,14 @@ def serve(folder: Path, settings: ServerSettings) -> int:
     Args:
         folder: Of the models.
         settings: Where to listen, and the bounds.
+        credentials: For TLS; None is plain text.
 
     Returns:
         The number of the signal.
 
     Raises:
-        UserError: If a setting is out of its range, the folder is missing, a certificate is none,
-            or a port is taken.
+        UserError: If the address cannot be listened on.
     """
-    check_fields(settings)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    if not folder.is_dir():
-        raise UserError(
-            f"The folder {folder} does not exist: export a run with python -m tfrs_timirec.export."
-        )
-    credentials = server_credentials(settings)
-    if settings.metrics_port is not None:
-        serve_metrics(settings)
-    return asyncio.run(_serve(folder, settings, credentials))
-
-
-async def _serve(folder, settings, credentials) -> int:
     models, batcher, door = Models(folder), Batcher(settings), Door()
     server = grpc.aio.server(
         interceptors=[door, Parsing()],

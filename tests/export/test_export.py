@@ -174,35 +174,34 @@ def test_titles_ride_along(loaded, name):
     assert "item_titles" not in loaded["tisasrec", name].definitions["recommend"].outputs
 
 
-@models
-@pytest.mark.parametrize("system", ["timirec", "comirec"])
-def test_a_process_with_only_tensorflow_and_scann(
-    loaded, recommenders, exports, system, name, tmp_path
-):
-    _, ids, _ = histories(recommenders[system], [5, 6])
-    ids = ids.tolist()
-    given_to_it = {
-        "history": ids,
-        "k": 7,
-        "exclude": [row[:1] for row in ids],
-        "among": [ids[0] + ids[1]],
-        "interest_weights": [[1, 2]],
-    }
-    script = Path(__file__).with_name("load_alone.py")
+def test_a_process_with_only_tensorflow_and_scann(loaded, recommenders, exports, tmp_path):
+    asked, expected = [], []
+    for system in ("timirec", "comirec"):
+        _, ids, _ = histories(recommenders[system], [5, 6])
+        ids = ids.tolist()
+        given_to_it = {
+            "history": ids,
+            "k": 7,
+            "exclude": [row[:1] for row in ids],
+            "among": [ids[0] + ids[1]],
+            "interest_weights": [[1, 2]],
+        }
+        for name in ("exact", "scann"):
+            asked += [exports[system] / name / "1", json.dumps(given_to_it)]
+            expected.append(loaded[system, name](**given_to_it))
     done = subprocess.run(
-        [sys.executable, script, exports[system] / name / "1", json.dumps(given_to_it)],
+        [sys.executable, Path(__file__).with_name("load_alone.py"), *asked],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    expected = loaded[system, name](**given_to_it)
-    answered = json.loads(done.stdout)
-    assert answered.keys() == expected.keys()
-    here = [[*map(text, row)] for row in expected["item_ids"].tolist()]
-    assert answered["item_ids"] == here
-    np.testing.assert_allclose(answered["scores"], expected["scores"], rtol=1e-6)
+    for answer, outputs in zip(json.loads(done.stdout), expected, strict=True):
+        assert answer.keys() == outputs.keys()
+        here = [[*map(text, row)] for row in outputs["item_ids"].tolist()]
+        assert answer["item_ids"] == here
+        np.testing.assert_allclose(answer["scores"], outputs["scores"], rtol=1e-6)
 
 
 def operations(folder: Path) -> set[str]:

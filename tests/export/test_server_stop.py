@@ -49,7 +49,7 @@ def test_no_request_is_lost_under_load(serve, exports, clients):
 
     async def load():
         tasks = [asyncio.create_task(client()) for _ in range(clients)]
-        await asyncio.sleep(4)
+        await asyncio.sleep(2)
         server.process.send_signal(signal.SIGTERM)
         await asyncio.wait_for(asyncio.gather(*tasks), 60)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from tfrs_timirec.export.client import Client
 
 # Of each version, at least.
-SECONDS = 4
-CLIENTS = 3
+SECONDS = 2
+CLIENTS = 2
 
 
 def test_versions_are_swapped_under_load(serve, exports, tmp_path):

@@ -26,7 +26,7 @@ from tfrs_timirec.config import (
 )
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.export.publish import publish
-from tfrs_timirec.export.server.serve import serve
+from tfrs_timirec.export.server.__main__ import run
 from tfrs_timirec.export.server.settings import ServerSettings
 from tfrs_timirec.export.settings import ExportSettings
 from tfrs_timirec.models.systems import SYSTEMS
@@ -179,7 +179,7 @@ def test_what_takes_other_settings_checks_them(tmp_path):
     with pytest.raises(UserError, match=r"ExportSettings.*k"):
         publish(None, tmp_path, ExportSettings(k=0))
     with pytest.raises(UserError, match=r"ServerSettings.*port"):
-        serve(tmp_path, ServerSettings(port=70_000))
+        run(tmp_path, ServerSettings(port=70_000))
 
 
 def test_settings_that_are_right_pass_as_they_are():

@@ -15,10 +15,11 @@ if keras.backend.backend() == "jax":
     assert "tensorflow" not in sys.modules
     sys.modules["tensorflow"] = None  # Keras itself would try to import it: as if not installed.
 
-folder = Path(sys.argv[1])
-model = keras.models.load_model(folder / "model.keras")
-with np.load(folder / "expected.npz") as expected:
-    inputs = [expected[f"arr_{i}"] for i in range(len(model.inputs))]
-    found = model.predict(inputs, verbose=0)
-    np.testing.assert_allclose(found, expected["outputs"], rtol=1e-6, atol=1e-6)
+for path in sorted(Path(sys.argv[1]).glob("*.keras")):
+    model = keras.models.load_model(path)
+    with np.load(path.with_suffix(".npz")) as expected:
+        inputs = [expected[f"arr_{i}"] for i in range(len(model.inputs))]
+        found = model.predict(inputs, verbose=0)
+        np.testing.assert_allclose(found, expected["outputs"], rtol=1e-6, atol=1e-6)
+    print(path.stem)
 assert "tensorflow_recommenders" not in sys.modules
