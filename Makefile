@@ -1,5 +1,6 @@
 PYTHON ?= python3.11
 BIN = .venv/bin
+PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 .PHONY: train test narrow faults lint clean
 
@@ -8,12 +9,12 @@ train: .venv/installed
 	$(BIN)/python -m tfrs_timirec.train --config configs/synthetic.yaml --resume --export models
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
-# The mathematics once more without the processor's widest vector units, whose sums come in another order.
+# The tests once more without the processor's widest vector units, whose sums come in another order.
 narrow: .venv/installed
 	XLA_FLAGS=--xla_cpu_max_isa=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest \
-		tests/evaluation tests/models tests/test_retrieval.py
+		$(PARALLEL)
 
 # Kills, full disks, damaged files and odd settings: each step of each command.
 faults: .venv/installed

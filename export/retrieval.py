@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfrs_timirec.export.bounds import bounded
 from tfrs_timirec.export.settings import ExportSettings
+from tfrs_timirec.quiet import quiet
 from tfrs_timirec.tfrs import tfrs
 
 # A tree and its codebooks need some hundred items to be trained on.
@@ -109,11 +110,13 @@ class ScannSearch(tf.Module):
         self.leaves_to_search = settings.leaves_to_search or math.ceil(share * self.leaves)
         self.reordering = settings.reordering or REORDERED
         # What the layer is told here only shapes the index: each call says what it needs.
-        self._index = ScannIndex(
+        index = ScannIndex(
             num_leaves=self.leaves,
             num_leaves_to_search=self.leaves_to_search,
             num_reordering_candidates=self.reordering * settings.k,
-        ).index(items)
+        )
+        with quiet():
+            self._index = index.index(items)
         self.items = tf.Variable(items, trainable=False)
 
     def __call__(self, queries: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

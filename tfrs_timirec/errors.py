@@ -32,8 +32,6 @@ def run_command(command: Callable[[], None]) -> None:
 
     A user's mistake ends with exit code 2, Ctrl-C with 130 and SIGTERM with 143.
     """
-    # TensorFlow's notes about CPU features are not for the users of a command.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # The products of a training step are too small to be worth sharing among threads.
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
     with _stopping() as stopped:

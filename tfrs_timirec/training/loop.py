@@ -189,10 +189,9 @@ class Training:
                 if not self._validated:
                     shown = ""
                 bar.update(task, metric=shown)
-                bar.console.print(
+                self._say(
                     f"phase {progress.phase} epoch {progress.epoch}: loss {loss:.4f}, "
-                    f"{speed:,.0f} instances/s{', ' * bool(shown)}{shown}",
-                    highlight=False,
+                    f"{speed:,.0f} instances/s{', ' * bool(shown)}{shown}"
                 )
                 if self._callback:
                     self._callback(progress.log[-1])
