@@ -46,9 +46,6 @@ def export(run: Path, out: Path, settings: "ExportSettings") -> None:
 
     check_export(out)
     # TensorFlow takes seconds to import: not before there is work for it.
-    from tfrs_timirec.quiet import quieten_tensorflow
-
-    quieten_tensorflow()
     from tfrs_timirec.export.publish import publish
     from tfrs_timirec.recommender import Recommender
 

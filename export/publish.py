@@ -87,13 +87,17 @@ def publish(
         parts = [out / name / f".{number}.part" for name in models()]
         try:
             for part in parts:
-                part.mkdir(parents=True)
                 model = part.parent.name
                 search, words = _search(model, recommender.item_vectors(), settings)
-                catalogue = Catalogue(search, popularity, settings)
-                servable = Servable(tower, vocabulary, catalogue, settings, titles, categories)
-                options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
-                tf.saved_model.save(servable, str(part), servable.signatures, options)
+                if part is not parts[0] and isinstance(search, ExactSearch):
+                    # To trace the same graph again would take seconds.
+                    shutil.copytree(parts[0], part)
+                else:
+                    catalogue = Catalogue(search, popularity, settings)
+                    servable = Servable(tower, vocabulary, catalogue, settings, titles, categories)
+                    options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
+                    part.mkdir(parents=True)
+                    tf.saved_model.save(servable, str(part), servable.signatures, options)
                 saved = read_signatures(part)
                 write_warmup(part, model, vocabulary, length, most_users, saved)
                 card = model_card(recommender, settings, words, vocabulary.padding, saved)

@@ -16,6 +16,7 @@ LONG_FIXTURES = ("recommenders", "systems")
 SHARED = Path(os.environ.get("TFRS_TIMIREC_SHARED", Path(__file__).parents[2] / "shared"))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Groups tests for `--dist loadgroup`, by what takes long to make, and else by file."""
     for item in items:

@@ -59,9 +59,9 @@ def compare(settings: "ComparisonSettings", source: str) -> None:
         with locked(Path(settings.out)):
             train_missing(plan.entries, settings.jobs)
             # TensorFlow takes seconds to import: not before there is work for it.
-            from tfrs_timirec.quiet import quieten_tensorflow
+            from tfrs_timirec.quiet import quieten_xla
 
-            quieten_tensorflow()
+            quieten_xla()
             from tfrs_timirec.comparison.page import write_report
 
             write_report(settings, plan)

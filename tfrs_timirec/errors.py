@@ -32,6 +32,8 @@ def run_command(command: Callable[[], None]) -> None:
 
     A user's mistake ends with exit code 2, Ctrl-C with 130 and SIGTERM with 143.
     """
+    # TensorFlow's notes are for those who ask for them.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # The products of a training step are too small to be worth sharing among threads.
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
     with _stopping() as stopped:

@@ -32,9 +32,9 @@ def evaluate(folder: Path, log: str | None = None) -> None:
         log: The path or glob of a newer log; None evaluates on what was held out.
     """
     # TensorFlow takes seconds to import: not before there is work for it.
-    from tfrs_timirec.quiet import quieten_tensorflow
+    from tfrs_timirec.quiet import quieten_xla
 
-    quieten_tensorflow()
+    quieten_xla()
     from tfrs_timirec.evaluation.report import print_metrics
     from tfrs_timirec.recommender import Recommender
 

@@ -1,32 +1,28 @@
-"""Notes that TensorFlow, XLA and ScaNN write to standard error, past Python's own."""
+"""Notes that TensorFlow, XLA and ScaNN write to standard error, past Python's own streams."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
-# Set where the user has asked for the notes.
-_asked_for = _LEVEL in os.environ
 
+def quieten_xla() -> None:
+    """Keeps XLA's note on its first compilation, which comes at any level, from the terminal.
 
-def quieten_tensorflow() -> None:
-    """Keeps TensorFlow and XLA from writing notes to standard error in this process.
-
-    TensorFlow must not have been imported; it is then. Whoever wants the notes sets
-    TF_CPP_MIN_LOG_LEVEL.
+    It imports TensorFlow, which takes seconds.
     """
-    os.environ.setdefault(_LEVEL, "3")
     import tensorflow as tf
 
     with quiet():
-        # XLA notes its first compilation at any level.
-        tf.function(lambda: tf.constant(0), jit_compile=True)()
+        tf.function(lambda: tf.constant(0), jit_compile=True, autograph=False)()
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Drops what is written to standard error in the block, unless the notes were asked for."""
-    if _asked_for:
+    """Drops what is written to standard error in the block.
+
+    Whoever wants to see it sets TF_CPP_MIN_LOG_LEVEL to less than 3.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") < "3":
         yield
         return
     with open(os.devnull, "wb") as nowhere:

@@ -26,9 +26,6 @@ def _main() -> None:
     parsed = parser.parse_args()
     try:
         # TensorFlow takes seconds to import: not before there is work for it.
-        from tfrs_timirec.quiet import quieten_tensorflow
-
-        quieten_tensorflow()
         from tfrs_timirec.shards import write_shards
 
         count = write_shards(parsed.model, parsed.out, int(parsed.k), parsed.users)

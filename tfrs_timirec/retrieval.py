@@ -55,8 +55,8 @@ class Retrieval:
         self._popularity = (counts / max(1, counts.sum())).astype(np.float32)
         # D first: the product then reads the catalogue in its order in memory.
         self._columns = tf.constant(tf.transpose(system.item_vectors()))
-        self._scores = tf.function(self._score, reduce_retracing=True)
-        self._origins = tf.function(self._origin, reduce_retracing=True)
+        self._scores = tf.function(self._score, reduce_retracing=True, autograph=False)
+        self._origins = tf.function(self._origin, reduce_retracing=True, autograph=False)
 
     def best(
         self, histories: Instances, k: int, allowed: np.ndarray, explain: bool = False

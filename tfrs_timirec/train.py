@@ -82,9 +82,9 @@ def train(settings: "Settings", folder: Path, resume: bool, out: Path | None) ->
 
         check_export(out)
     # TensorFlow takes seconds to import: not before there is work for it.
-    from tfrs_timirec.quiet import quieten_tensorflow
+    from tfrs_timirec.quiet import quieten_xla
 
-    quieten_tensorflow()
+    quieten_xla()
     from tfrs_timirec.evaluation.report import print_metrics
     from tfrs_timirec.recommender import Recommender
 

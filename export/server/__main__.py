@@ -47,9 +47,6 @@ def run(folder: Path, settings: ServerSettings) -> None:
     if settings.metrics_port is not None:
         serve_metrics(settings)
     # TensorFlow takes seconds to import: not before there is work for it.
-    from tfrs_timirec.quiet import quieten_tensorflow
-
-    quieten_tensorflow()
     from tfrs_timirec.export.server.serve import serve
 
     number = asyncio.run(serve(folder, settings, credentials))

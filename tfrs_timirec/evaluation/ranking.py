@@ -23,8 +23,8 @@ class Ranker:
 
     def __init__(self, model: SequentialRecommender):
         self._model = model
-        self._sampled = tf.function(self._count_sampled, jit_compile=True)
-        self._catalogue = tf.function(self._count_catalogue, reduce_retracing=True)
+        self._sampled = tf.function(self._count_sampled, jit_compile=True, autograph=False)
+        self._catalogue = tf.function(self._count_catalogue, reduce_retracing=True, autograph=False)
 
     def ranks(self, instances: Instances, negatives: np.ndarray | None) -> np.ndarray:
         """Counts the candidates that score as high as each target or higher.

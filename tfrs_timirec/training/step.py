@@ -31,7 +31,7 @@ class TrainingStep:
         # Named, for Keras would number the optimisers of a process, and with them the variables.
         self._optimizer = keras.optimizers.Adam(rate, epsilon=1e-8, name="adam")
         self._optimizer.build(self._weights)
-        self._compiled = tf.function(self._step, jit_compile=True)
+        self._compiled = tf.function(self._step, jit_compile=True, autograph=False)
 
     @property
     def state(self) -> dict[str, keras.Variable]:
