@@ -34,7 +34,7 @@ def write_warmup(
     ids = vocabulary.example(history_length)
     as_trained = tf.make_ndarray(signatures["recommend"].defaults["interest_weights"])
     path = version / "assets.extra" / "tf_serving_warmup_requests"
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for size in filter(lambda size: size <= most_users, BATCHES):
             history = np.tile(ids, (size, 1))
