@@ -1,10 +1,10 @@
 """`python -m tfrs_timirec.export RUN --out DIR`: a recommender as SavedModels for TF-Serving."""
 
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tfrs_timirec.commands import program
 from tfrs_timirec.errors import run_command
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def _main() -> None:
     from tfrs_timirec.export.settings import ExportSettings
 
     parser = ArgumentParser(
-        prog="python -m tfrs_timirec.export",
+        prog=program("export"),
         description="Exports a recommender as the next version of the models exact and scann.",
     )
     parser.add_argument("run", type=Path, help="The folder of a run or of a recommender.")
@@ -54,12 +54,9 @@ def export(run: Path, out: Path, settings: "ExportSettings") -> None:
         print(f"Exported {version}")
     if lacking := told_of_models():
         print(lacking)
-    python = Path(sys.executable)
-    if python.is_relative_to(Path.cwd()):
-        python = python.relative_to(Path.cwd())
-    serve = [str(python), "-m", "tfrs_timirec.export.server", str(out), "--port", "8500"]
-    ask = [str(python), "-m", "tfrs_timirec.export.client", *map(str, items)]
-    print(f"Serve: {shlex.join(serve)}\nAsk:   {shlex.join(ask)}")
+    ask = shlex.join(map(str, items))
+    print(f"Serve: {program('serve')} {shlex.quote(str(out))} --port 8500")
+    print(f"Ask:   {program('ask')} {ask}")
 
 
 if __name__ == "__main__":

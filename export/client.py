@@ -13,8 +13,10 @@ import numpy as np
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeFloat, PositiveFloat, PositiveInt
 
+from tfrs_timirec.commands import program
 from tfrs_timirec.config import plain
 from tfrs_timirec.errors import UserError, run_command
+from tfrs_timirec.export.extras import check_extra
 
 # Every call only reads: it may be asked again, also where a server that stops has dropped it.
 RETRIES = {
@@ -362,7 +364,7 @@ def _read(path: Path) -> bytes:
 def main() -> None:
     """Reads the command line, asks and prints a table."""
     parser = ArgumentParser(
-        prog="python -m tfrs_timirec.export.client",
+        prog=program("ask"),
         description="Asks a server for the recommendations of a history.",
     )
     parser.add_argument("history", nargs="*", help="Item ids, oldest first.")
@@ -410,6 +412,7 @@ def ask(
     Raises:
         UserError: If the server refuses, or cannot be reached.
     """
+    check_extra()
     if explain and diversity is not None:
         raise UserError("--explain and --diversity do not go together: leave one out.")
     import grpc

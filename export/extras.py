@@ -1,4 +1,4 @@
-"""What exports need that the package itself does not."""
+"""What exporting, serving and asking need that the package itself does not."""
 
 import os
 from importlib.util import find_spec
@@ -7,6 +7,24 @@ from pathlib import Path
 from tfrs_timirec.errors import UserError
 
 _HOW = "pip install 'tfrs-timirec[serving]'"
+_PACKAGES = {
+    "tensorflow_serving": "tensorflow-serving-api",
+    "grpc": "grpcio",
+    "grpc_health": "grpcio-health-checking",
+    "grpc_reflection": "grpcio-reflection",
+    "prometheus_client": "prometheus-client",
+}
+
+
+def check_extra() -> None:
+    """Checks that the packages of the extra `serving` are there, but for scann.
+
+    Raises:
+        UserError: If one is missing.
+    """
+    for module, package in _PACKAGES.items():
+        if find_spec(module) is None:
+            raise UserError(f"The package {package} is not installed: {_HOW}.")
 
 
 def check_export(out: Path) -> None:
@@ -18,8 +36,7 @@ def check_export(out: Path) -> None:
     Raises:
         UserError: If a package is missing, or the folder is none or cannot be written to.
     """
-    if find_spec("tensorflow_serving") is None:
-        raise UserError(f"Exports need the package tensorflow-serving-api: {_HOW}.")
+    check_extra()
     there = next(path for path in [out, *out.absolute().parents] if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise UserError(f"The models cannot be written to {out}: {there} is no folder of yours.")

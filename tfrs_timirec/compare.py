@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tfrs_timirec.commands import program
 from tfrs_timirec.errors import Stopped, run_command
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def _main() -> None:
 
     check_configs(sys.argv[1:])
     parser = ArgumentParser(
-        prog="python -m tfrs_timirec.compare",
+        prog=program("compare"),
         description="Trains what is missing of a comparison, and writes its report.",
     )
     parser.add_argument("--config", action=ConfigFile, help="A YAML file of settings.")

@@ -28,6 +28,7 @@ _BEGINS = (
     yaml.BlockMappingStartToken,
 )
 _ENDS = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
+_CONFIGS = Path(__file__).with_name("configs")
 # Far more than settings have, far less than the parsers of YAML can take.
 _DEEPEST = 20
 
@@ -132,13 +133,34 @@ class Settings:
 
 
 class ConfigFile(ActionConfigFile):
-    """The flag of a YAML file of settings, which may be empty."""
+    """The flag of a YAML file of settings, which may be empty, or of a configuration by name."""
 
     @staticmethod
     def apply_config(parser: ArgumentParser, cfg: Namespace, dest: str, value: str) -> None:
-        empty = Path(value).is_file() and not read_yaml(Path(value))
-        ActionConfigFile.apply_config(parser, cfg, dest, "{}" if empty else value)
+        path = config_path(value)
+        empty = path.is_file() and not read_yaml(path)
+        ActionConfigFile.apply_config(parser, cfg, dest, "{}" if empty else str(path))
         cfg[dest][-1] = value
+
+
+def config_path(name: str | Path) -> Path:
+    """The YAML file of a configuration.
+
+    Args:
+        name: A path, or the name of a configuration that comes with the package, as `beauty`.
+
+    Raises:
+        UserError: If there is neither.
+    """
+    path = Path(str(name))
+    shipped = {file.stem: file for file in sorted(_CONFIGS.glob("*.yaml"))}
+    if not path.exists() and str(name) in shipped:
+        return shipped[str(name)]
+    if not path.exists() and path.parent == Path() and not path.suffix:
+        raise UserError(
+            f"There is no configuration {name}: give a YAML file, or one of {', '.join(shipped)}."
+        )
+    return path
 
 
 def add_settings(parser: ArgumentParser, system: str, prefix: str = "") -> None:
@@ -333,8 +355,8 @@ def check_configs(arguments: Sequence[str]) -> None:
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--config", action="append", default=[], type=Path)
-    for path in parser.parse_known_args(arguments)[0].config:
-        read_yaml(path)
+    for name in parser.parse_known_args(arguments)[0].config:
+        read_yaml(config_path(name))
 
 
 def settings_named(system: str, values: dict[str, Any]) -> Settings:
@@ -392,8 +414,8 @@ def _chosen_system(arguments: Sequence[str]) -> str:
     for name, value in known.named:
         if name == "--model.system":
             model["system"] = value
-        elif Path(value).is_file():  # One that cannot be read is the main parser's to tell.
-            section = read_yaml(Path(value)).get("model")
+        elif config_path(value).is_file():  # Else it is the main parser's to tell.
+            section = read_yaml(config_path(value)).get("model")
             model |= section if isinstance(section, dict) else {}
     for flag, following in zip(others, [*others[1:], ""], strict=False):
         if flag.startswith("--model."):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tfrs_timirec.commands import program
 from tfrs_timirec.errors import run_command
 
 
@@ -14,7 +15,7 @@ def _main() -> None:
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(
-        prog="python -m tfrs_timirec.evaluate",
+        prog=program("evaluate"),
         description="Evaluates a trained recommender on what its training held out, or on a newer "
         "log.",
     )

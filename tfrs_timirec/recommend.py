@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tfrs_timirec.commands import program
 from tfrs_timirec.errors import Stopped, run_command
 
 
@@ -15,7 +16,7 @@ def _main() -> None:
     from jsonargparse.typing import PositiveInt
 
     parser = ArgumentParser(
-        prog="python -m tfrs_timirec.recommend",
+        prog=program("recommend"),
         description="Writes the best items of all users into Parquet files; interrupted, the same "
         "command goes on.",
     )

@@ -16,7 +16,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from tfrs_timirec import answers, data, saving
-from tfrs_timirec.config import Settings, checked, read_settings, settings_named
+from tfrs_timirec.config import Settings, checked, config_path, read_settings, settings_named
 from tfrs_timirec.data.instances import Instances, whole_histories
 from tfrs_timirec.data.splits import split_of
 from tfrs_timirec.data.store import SequenceStore
@@ -96,10 +96,13 @@ class Recommender:
     def from_config(cls, path: str | Path) -> "Recommender":
         """An untrained recommender with the settings of a YAML file.
 
+        Args:
+            path: Of the file, or the name of a configuration that comes with the package.
+
         Raises:
             UserError: If the file is missing or damaged, or a setting is wrong.
         """
-        return cls._of(read_settings(Path(path)))
+        return cls._of(read_settings(config_path(path)))
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Recommender":

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tfrs_timirec.commands import program
 from tfrs_timirec.errors import Stopped, run_command
 
 if TYPE_CHECKING:
@@ -18,11 +19,17 @@ def main() -> None:
 
 
 def _main() -> None:
-    from tfrs_timirec.config import DEFAULT_SYSTEM, read_yaml, settings_of, settings_parser
+    from tfrs_timirec.config import (
+        DEFAULT_SYSTEM,
+        config_path,
+        read_yaml,
+        settings_of,
+        settings_parser,
+    )
 
     parser = settings_parser(
         sys.argv[1:],
-        prog="python -m tfrs_timirec.train",
+        prog=program("train"),
         description="Trains TiMiRec, or another system, from a log and evaluates it.",
     )
     parser.add_argument(
@@ -36,7 +43,7 @@ def _main() -> None:
     parsed = parser.parse_args()
     settings = settings_of(parsed)
     if parsed.config:
-        config = Path(str(parsed.config[-1]))
+        config = config_path(parsed.config[-1])
         own = read_yaml(config).get("model", {}).get("system", DEFAULT_SYSTEM)
         name = run_name(settings, config.stem, own)
     else:
@@ -44,9 +51,9 @@ def _main() -> None:
     try:
         train(settings, parsed.run or Path("runs", name), parsed.resume, parsed.export)
     except Stopped as stopped:
-        command = ["python", "-m", "tfrs_timirec.train", *sys.argv[1:]]
-        command += ["--resume"] * (not parsed.resume)
-        raise Stopped(stopped.number, f"Interrupted. Go on with: {shlex.join(command)}") from None
+        arguments = sys.argv[1:] + ["--resume"] * (not parsed.resume)
+        command = f"{program('train')} {shlex.join(arguments)}"
+        raise Stopped(stopped.number, f"Interrupted. Go on with: {command}") from None
 
 
 def run_name(settings: "Settings", config: str | None = None, own: str | None = None) -> str:
@@ -99,8 +106,8 @@ def train(settings: "Settings", folder: Path, resume: bool, out: Path | None) ->
     else:
         run = shlex.quote(str(folder))
         print(
-            f"Recommend: python -m tfrs_timirec.recommend {run} --out recommendations\n"
-            f"Export:    python -m tfrs_timirec.export {run} --out models"
+            f"Recommend: {program('recommend')} {run} --out recommendations\n"
+            f"Export:    {program('export')} {run} --out models"
         )
 
 

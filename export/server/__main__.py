@@ -7,16 +7,17 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
+from tfrs_timirec.commands import program
 from tfrs_timirec.config import check_fields, plain
 from tfrs_timirec.errors import UserError, run_command
-from tfrs_timirec.export.server.listening import serve_metrics, server_credentials
+from tfrs_timirec.export.extras import check_extra
 from tfrs_timirec.export.server.settings import ServerSettings
 
 
 def main() -> None:
     """Reads the command line and serves."""
     parser = ArgumentParser(
-        prog="python -m tfrs_timirec.export.server",
+        prog=program("serve"),
         description="Answers TF-Serving's gRPC requests with the models of a folder.",
     )
     parser.add_argument("folder", type=Path, help="The folder of the models.")
@@ -37,11 +38,14 @@ def run(folder: Path, settings: ServerSettings) -> None:
         UserError: If a setting is out of its range, the folder is missing, a certificate is none,
             or a port is taken.
     """
+    check_extra()
+    from tfrs_timirec.export.server.listening import serve_metrics, server_credentials
+
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     check_fields(settings)
     if not folder.is_dir():
         raise UserError(
-            f"The folder {folder} does not exist: export a run with python -m tfrs_timirec.export."
+            f"The folder {folder} does not exist: export a run with {program('export')}."
         )
     credentials = server_credentials(settings)
     if settings.metrics_port is not None:
