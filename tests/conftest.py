@@ -11,17 +11,17 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+# JAX, which TensorFlow imports where it is installed, would ask for more.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Fixtures that take long to make: the tests that share one are one worker's.
 LONG_FIXTURES = ("recommenders", "systems")
 SHARED = Path(os.environ.get("TFRS_TIMIREC_SHARED", Path(__file__).parents[2] / "shared"))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_itemcollected(item):
     """Groups tests for `--dist loadgroup`, by what takes long to make, and else by file."""
-    for item in items:
-        shared = [name for name in LONG_FIXTURES if name in item.fixturenames]
-        item.add_marker(pytest.mark.xdist_group((shared or [item.path.stem])[0]))
+    shared = [name for name in LONG_FIXTURES if name in item.fixturenames]
+    item.add_marker(pytest.mark.xdist_group((shared or [item.path.stem])[0]))
 
 
 @pytest.fixture

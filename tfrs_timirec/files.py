@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from tfrs_timirec.errors import UserError, uninterrupted
+from tfrs_timirec.errors import UserError, cleaning, uninterrupted
 
 # Between two looks whether a lock is free.
 WAIT_SECONDS = 0.05
@@ -34,7 +34,13 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
     with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     lock, descriptor = _lock(path), None
-    try:
+
+    def release() -> None:
+        if descriptor is not None:
+            lock.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    with cleaning(release):
         while descriptor is None:
             # A signal between taking the lock and knowing of it would leave its file behind.
             with told(path), uninterrupted():
@@ -47,11 +53,6 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
             if descriptor is None:
                 time.sleep(WAIT_SECONDS)
         yield
-    finally:
-        if descriptor is not None:
-            with uninterrupted():
-                lock.unlink(missing_ok=True)
-                os.close(descriptor)
 
 
 def _take(lock: Path) -> int | None:
@@ -86,14 +87,10 @@ def scratch(parent: Path, name: str) -> Iterator[Path]:
         with suppress(UserError, OSError), locked(left):
             shutil.rmtree(left)
     folder = parent / f"{name}-{secrets.token_hex(4)}"
-    with locked(folder):
-        try:
-            with told(folder):
-                folder.mkdir(mode=0o700)
-            yield folder
-        finally:
-            with uninterrupted():
-                shutil.rmtree(folder, ignore_errors=True)
+    with locked(folder), cleaning(lambda: shutil.rmtree(folder, ignore_errors=True)):
+        with told(folder):
+            folder.mkdir(mode=0o700)
+        yield folder
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -107,17 +104,13 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
         UserError: If the disk is full, for instance; the file that was there is untouched.
     """
     temporary = _part(path)
-    with told(path):
-        try:
-            with open(temporary, "wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-            flush(path.parent)
-        finally:
-            with uninterrupted():
-                temporary.unlink(missing_ok=True)
+    with told(path), cleaning(lambda: temporary.unlink(missing_ok=True)):
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        flush(path.parent)
 
 
 def write_folder(folder: Path, write: Callable[[Path], object]) -> None:
@@ -136,7 +129,7 @@ def write_folder(folder: Path, write: Callable[[Path], object]) -> None:
     with told(folder), locked(folder, wait=True):
         _clean(folder)
         written = _part(folder) / "new"
-        try:
+        with cleaning(lambda: _clean(folder)):
             written.mkdir(parents=True)
             write(written)
             flush_all(written)
@@ -144,9 +137,6 @@ def write_folder(folder: Path, write: Callable[[Path], object]) -> None:
                 os.replace(folder, _part(folder) / "old")
             os.replace(written, folder)
             flush(folder.parent)
-        finally:
-            with uninterrupted():
-                _clean(folder)
 
 
 def restore(folder: Path) -> None:

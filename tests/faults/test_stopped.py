@@ -24,6 +24,16 @@ run_command(command)
 BODIES = {
     "waits": "time.sleep(600)",
     "writes": "write_folder(Path(sys.argv[1]) / 'model', lambda folder: time.sleep(600))",
+    "imports": """
+        import importlib.util, types
+        def load(module):
+            time.sleep(600)
+        loader = types.SimpleNamespace(create_module=lambda spec: None, exec_module=load)
+        class Finder:
+            def find_spec(name, path, target=None):
+                return importlib.util.spec_from_loader(name, loader)
+        sys.meta_path.insert(0, Finder)
+        write_folder(Path(sys.argv[1]) / "model", lambda folder: __import__("slow"))""",
     # As libraries do where a signal comes while they are imported.
     "turns it into an error": """
         try:
@@ -108,13 +118,13 @@ def test_any_command_is_stopped_at_any_time(command, seconds, number, code, syst
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     time.sleep(seconds)
-    ended = process.poll() is not None
     process.send_signal(number)
     _, told = process.communicate(timeout=60)
-    assert process.returncode == (0 if ended else code), told
+    # It may have come to its end meanwhile, but not as early as that.
+    assert process.returncode == code or (process.returncode == 0 and seconds > 2), told
     assert "Traceback" not in told, told
     # The server's log has other lines.
-    if not ended and command != "serve":
+    if process.returncode and command != "serve":
         assert told.splitlines()[-1].startswith(("Interrupted.", "Saved.")), told
     left = {path.name for path in tmp_path.rglob(".*") if path.suffix in (".lock", ".part")}
     assert not left | {path.name for path in tmp_path.rglob("*duckdb*")}
