@@ -1,33 +1,37 @@
-PYTHON ?= python3.11
-BIN = .venv/bin
+PYTHON ?= python3
+VENV = .venv
+BIN = $(VENV)/bin
+TESTS = tests
 PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 .PHONY: train test narrow faults lint clean
 
 # Trains on the embedded data set, evaluates and exports; goes on where an interrupted run stopped.
-train: .venv/installed
+train: $(VENV)/installed
 	$(BIN)/python -m tfrs_timirec.train --config configs/synthetic.yaml --resume --export models
 
-test: .venv/installed
-	$(BIN)/python -m pytest $(PARALLEL)
+test: $(VENV)/installed
+	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
 
 # The tests once more without the processor's widest vector units, whose sums come in another order.
-narrow: .venv/installed
+narrow: $(VENV)/installed
 	XLA_FLAGS=--xla_cpu_max_isa=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest \
 		$(PARALLEL)
 
 # Kills, full disks, damaged files and odd settings: each step of each command.
-faults: .venv/installed
+faults: $(VENV)/installed
 	$(BIN)/python -m pytest tests/faults -m "faults or not faults"
 
-lint: .venv/installed
+lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-.venv/installed: requirements.txt
-	$(PYTHON) -m venv .venv
+$(VENV)/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit( \
+		f"Python 3.11, 3.12 or 3.13 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12, for instance.")'
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --requirement requirements.txt
 	touch $@
 
 clean:
-	rm -rf .venv runs data models
+	rm -rf $(VENV) runs data models
