@@ -219,8 +219,7 @@ class Recommender:
                 if progress.log:
                     write_curve(folder, progress.log, settings.evaluation.metric)
                 if metrics:
-                    users = store.user_ids.take(pa.array(task.test.users))
-                    folder.write_results(metrics, _table_of_ranks(users, ranks))
+                    folder.write_results(metrics, _table_of_ranks(task, ranks))
         self.__dict__ = trained.__dict__
         return self
 
@@ -702,14 +701,16 @@ def _first(ids: pa.Array, chosen: np.ndarray) -> str:
     return ", ".join(shown) + ", …" * bool(chosen.sum() > 3)
 
 
-def _table_of_ranks(users: pa.Array, ranks: Ranks) -> pa.Table:
-    """A row a test target: the user and the rank by system and protocol."""
+def _table_of_ranks(task: Task, ranks: Ranks) -> pa.Table:
+    """A row a test target: the user, whether he is new, and the rank by system and protocol."""
     columns = {
         f"{system} {protocol} rank": pa.array(values)
         for system, of_protocol in ranks.items()
         for protocol, values in of_protocol.items()
     }
-    return pa.table({"user_id": users, **columns})
+    users = task.test.users
+    ids = task.store.user_ids.take(pa.array(users))
+    return pa.table({"user_id": ids, "is_new": task.is_new[users], **columns})
 
 
 def _fix_chance(settings: Settings) -> None:

@@ -177,6 +177,21 @@ def test_the_differences_over_users(report, config):
     assert found.high == pytest.approx(difference.mean() + half, abs=half / 4)
 
 
+def test_new_users_are_left_out_of_the_differences(tmp_path):
+    entries = [Entry(name, 0, DEFAULT, tmp_path / name) for name in ("a", "b")]
+    ranks = {"a": [0, 50, 0, 50], "b": [50, 0, 50, 50]}
+    for entry in entries:
+        entry.folder.mkdir()
+        columns = {
+            "user_id": ["u", "v", "w", "x"],
+            "is_new": [False, True, False, False],
+            f"{entry.name} sampled rank": ranks[entry.name],
+        }
+        pd.DataFrame(columns).to_parquet(entry.folder / "users.parquet")
+    found = differences(entries, "a").set_index("metric")
+    assert found.loc["HR@10", "difference"] == pytest.approx(2 / 3)
+
+
 def test_the_planted_interests_are_read_where_there_are_any(tmp_path):
     entries = [Entry(name, 0, DEFAULT, tmp_path / name) for name in ("popularity", "TiMiRec")]
     planted = {"agreement": 0.5, "most frequent": 0.25}

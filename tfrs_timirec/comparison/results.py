@@ -9,6 +9,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from scipy import stats
 
@@ -136,7 +137,7 @@ def _reading(path: Path) -> Iterator[Path]:
 def differences(entries: list[Entry], reference: str) -> pd.DataFrame:
     """How far the reference is above each other system, with what chance can do.
 
-    Over users, each with the mean over the seeds of what he adds to the metric: a paired t-test,
+    Over users who are not new, each with the mean over the seeds of what he adds to the metric: a paired t-test,
     and the bootstrap interval of the mean difference.
 
     Args:
@@ -151,6 +152,8 @@ def differences(entries: list[Entry], reference: str) -> pd.DataFrame:
     for entry in entries:
         with _reading(entry.folder / "users.parquet") as path:
             table = pq.read_table(path)
+            if "is_new" in table.column_names:  # Runs of earlier versions do not tell.
+                table = table.filter(pc.invert(table["is_new"]))
             column = [name for name in table.column_names if name.endswith("sampled rank")][-1]
             users = table["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
             ranks.setdefault(entry.name, []).append((table[column].to_numpy(), users))
