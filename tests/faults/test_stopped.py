@@ -70,8 +70,10 @@ def test_a_command_is_stopped(body, number, code, tmp_path):
 @pytest.mark.parametrize("seconds", [0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 13])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_training_is_stopped_at_any_time(seconds, number, code, arguments, tmp_path):
+    endless = [f"--training.{name}=100000" for name in ("max_epochs", "patience", "decline")]
+    run = f"--run={tmp_path / 'run'}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "tfrs_timirec.train", *arguments, f"--run={tmp_path / 'run'}"],
+        [sys.executable, "-m", "tfrs_timirec.train", *arguments, *endless, run],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -137,8 +137,8 @@ def _reading(path: Path) -> Iterator[Path]:
 def differences(entries: list[Entry], reference: str) -> pd.DataFrame:
     """How far the reference is above each other system, with what chance can do.
 
-    Over users who are not new, each with the mean over the seeds of what he adds to the metric: a paired t-test,
-    and the bootstrap interval of the mean difference.
+    Over the users who are not new, each with the mean over the seeds of what they add to the
+    metric: a paired t-test, and the bootstrap interval of the mean difference.
 
     Args:
         entries: Trained.
