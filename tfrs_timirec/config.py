@@ -154,7 +154,7 @@ def config_path(name: str | Path) -> Path:
     """
     path = Path(str(name))
     shipped = {file.stem: file for file in sorted(_CONFIGS.glob("*.yaml"))}
-    if not path.exists() and str(name) in shipped:
+    if not path.is_file() and str(name) in shipped:
         return shipped[str(name)]
     if not path.exists() and path.parent == Path() and not path.suffix:
         raise UserError(

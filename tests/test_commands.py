@@ -1,0 +1,97 @@
+"""The command `timirec`, configurations by name, and packages that are not installed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tfrs_timirec import Recommender, UserError, __version__
+from tfrs_timirec.commands import COMMANDS
+from tfrs_timirec.config import config_path
+
+ROOT = Path(__file__).parents[1]
+# Runs a command as `timirec` does, in an interpreter that cannot import what is named first.
+WITHOUT = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Absent(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.split(".")[0] in absent:
+            raise ModuleNotFoundError(name)
+
+absent = sys.argv.pop(1).split(",")
+sys.meta_path.insert(0, Absent())
+import importlib.util
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name: None if name in absent else found(name)
+sys.argv[0] = "/bin/timirec"
+from tfrs_timirec.__main__ import main
+main()
+"""
+
+
+def timirec(*arguments: str, absent: str = "tensorflow,keras") -> subprocess.CompletedProcess:
+    """Runs the command where some modules cannot be imported."""
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT, absent, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_help_and_version_import_no_tensorflow():
+    done = timirec("--help")
+    assert done.returncode == 0, done.stderr
+    assert all(f"\n    {name}" in done.stdout for name in COMMANDS)
+    assert timirec("--version").stdout == f"timirec {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["trane"]])
+def test_no_command_is_a_mistake(arguments):
+    done = timirec(*arguments)
+    assert done.returncode == 2 and "COMMAND" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["evaluate", "recommend", "export", "serve", "ask"])
+def test_the_help_of_a_command_imports_no_tensorflow(name):
+    done = timirec(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f" {name} " in done.stdout.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["export", "run", "--out", "models"],
+        ["serve", "."],
+        ["ask", "item-1"],
+        ["train", "--export", "models"],
+    ],
+)
+def test_a_missing_extra_is_told_before_any_work(arguments):
+    done = timirec(*arguments, absent="tensorflow_serving,grpc_health")
+    assert done.returncode == 2
+    assert "tensorflow-serving-api" in done.stderr
+    assert "pip install 'tfrs-timirec[serving]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_configuration_is_found_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert config_path("beauty").resolve() == ROOT / "configs" / "beauty.yaml"
+    (tmp_path / "beauty").mkdir()
+    assert Recommender.from_config("beauty").settings.data.source == "beauty"
+    (tmp_path / "gowalla").write_text("seed: 3")
+    assert Recommender.from_config("gowalla").settings.seed == 3
+
+
+def test_a_configuration_that_is_not_there_is_told_with_those_that_are():
+    with pytest.raises(UserError, match=r"no configuration bauty.*beauty, beauty_best"):
+        config_path("bauty")
+    for command in ("train", "compare"):
+        done = timirec(command, "--config", "bauty", absent="ibis")
+        assert done.returncode == 2 and "compare_beauty" in done.stderr
+        assert "Traceback" not in done.stderr
