@@ -4,7 +4,7 @@ BIN = $(VENV)/bin
 TESTS = tests
 PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadgroup
 
-.PHONY: train test narrow faults lint clean
+.PHONY: train test narrow faults spark lint clean
 
 # Trains on the embedded data set, evaluates and exports; goes on where an interrupted run stopped.
 train: $(VENV)/installed
@@ -21,6 +21,10 @@ narrow: $(VENV)/installed
 # Kills, full disks, damaged files and odd settings: each step of each command.
 faults: $(VENV)/installed
 	$(BIN)/python -m pytest tests/faults -m "faults or not faults"
+
+# What Spark prepares and recommends, on two cores of this machine.
+spark: $(VENV)/installed
+	$(BIN)/python -m pytest tests/data/test_spark.py tests/test_recommend_spark.py -m spark
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
