@@ -125,6 +125,7 @@ class Systems(NamedTuple):
 def systems(log, tmp_path_factory):
     """A run of each system, trained by the command on a log of its own."""
     from tfrs_timirec import Recommender, train
+    from tfrs_timirec.data import instances
     from tfrs_timirec.models.systems import SYSTEMS
 
     folder = tmp_path_factory.mktemp("systems")
@@ -153,5 +154,7 @@ def systems(log, tmp_path_factory):
             ]
             patch.setattr(sys, "argv", ["command", *commands[system]])
             patch.setattr(Recommender, "fit", kept)
+            # Each step is compiled once.
+            patch.setattr(instances, "WIDTHS", (1,))
             train.main()
     return Systems(folder, recommenders, commands)

@@ -45,7 +45,7 @@ def config(log, tmp_path_factory) -> Path:
         "titles_column": "name",
         "base": {
             "data": {"source": str(log), "folder": str(log.parent / "data")},
-            "model": {"embedding_size": 16, "history_length": 2},
+            "model": {"embedding_size": 16, "history_length": 1},
             "training": {
                 "learning_rate": 0.01,
                 "initial_stddev": 0.1,

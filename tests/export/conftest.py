@@ -59,8 +59,8 @@ def fitted(system: str, log: Path) -> Recommender:
             "embedding_size": 16,
             "initial_stddev": 0.1,
             "learning_rate": 0.01,
-            "batch_size": 64,
-            "max_epochs": 2,
+            "batch_size": 512,
+            "max_epochs": 3,
         }
     if system in ("timirec", "comirec"):
         settings["num_interests"] = 2
@@ -68,10 +68,11 @@ def fitted(system: str, log: Path) -> Recommender:
 
 
 @pytest.fixture(scope="session")
-def recommenders(log, wide_log) -> dict[str, Recommender]:
+def recommenders(log, wide_log, eagerly) -> dict[str, Recommender]:
     """A recommender by system: of strings; ComiRec's of integers, with two query vectors."""
     logs = {"timirec": log, "comirec": wide_log, "tisasrec": log, "popularity": log}
-    return {system: fitted(system, source) for system, source in logs.items()}
+    with eagerly():
+        return {system: fitted(system, source) for system, source in logs.items()}
 
 
 @pytest.fixture(scope="session")
