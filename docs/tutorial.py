@@ -61,7 +61,8 @@ log.head()
 # %% [markdown]
 # ## Training
 #
-# Each customer's last purchase is held out to test on, and the one before it to decide when to stop.
+# Each customer's last purchase is held out to test on, and the one before it to decide when to
+# stop.
 
 # %%
 model = tr.Recommender(
@@ -80,22 +81,23 @@ metrics = {name: found["sampled"] for name, found in model.metrics["test"].items
 pd.DataFrame(metrics).T[["HR@5", "NDCG@5", "MRR"]].round(3)
 
 # %% [markdown]
-# `HR@5` is the share of customers whose next purchase is among the five best of 101 candidates: the
-# purchase itself and 100 products that they never bought. Popularity knows nobody's taste. "phase 1"
-# scores each candidate with the interest that suits it best, as ComiRec does; TiMiRec predicts which
-# interest comes next.
+# `HR@5` is the share of customers whose next purchase is among the five best of 101 candidates:
+# the purchase itself and 100 products that they never bought. Popularity knows nobody's taste.
+# "phase 1" scores each candidate with the interest that suits it best, as ComiRec does; TiMiRec
+# predicts which interest comes next.
 #
 # ## Recommendations
 #
-# What a customer has bought is left out. The answer is a DataFrame too, with the names of our columns.
+# What a customer has bought is left out. The answer is a DataFrame too, with the names of our
+# columns.
 
 # %%
 customer = "c-42"
 model.recommend(users=[customer], k=5)
 
 # %% [markdown]
-# People who are not in the log are asked for by what they had, oldest first; `among` is a list of what
-# may be recommended.
+# People who are not in the log are asked for by what they had, oldest first; `among` is a list of
+# what may be recommended.
 
 # %%
 plants = [sku for sku in log["sku"].unique() if sku.startswith("plant")]
@@ -107,17 +109,17 @@ model.similar_items(["coffee-7"], k=5)
 # %% [markdown]
 # ## Why these
 #
-# `explain` gives the recommendations with the interest that each comes from, and the purchase that has
-# the largest share in this interest.
+# `explain` gives the recommendations with the interest that each comes from, and the purchase that
+# has the largest share in this interest.
 
 # %%
 why = model.explain(users=[customer], k=5)
 why.recommendations
 
 # %% [markdown]
-# Each interest is a mixture of the purchases that the model sees, and has a weight: how likely it is to
-# drive the next purchase. The picture shows both. A column is an interest; the darker a field, the
-# more the purchase adds to it.
+# Each interest is a mixture of the purchases that the model sees, and has a weight: how likely it
+# is to drive the next purchase. The picture shows both. A column is an interest; the darker a
+# field, the more the purchase adds to it.
 
 # %%
 share = why.history.pivot(index="position", columns="interest", values="share").sort_index()
@@ -135,8 +137,8 @@ below.set_ylabel("purchases, the newest on top")
 plt.show()
 
 # %% [markdown]
-# The model has never been told of topics. That it has found them shows in the vectors of the products:
-# in the plane in which they differ most, each topic lies together.
+# The model has never been told of topics. That it has found them shows in the vectors of the
+# products: in the plane in which they differ most, each topic lies together.
 
 # %%
 skus = np.array(model.sequences.item_ids.to_pylist())

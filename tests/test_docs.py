@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,7 +26,7 @@ NOT_RUN, PARSED, PRINTED = "not run here: ", "parsed here, not run: ", "printed 
 TINY = {
     "embedding_size": 16,
     "initial_stddev": 0.1,
-    "batch_size": 64,
+    "batch_size": 1024,
     "max_epochs": 1,
     "negatives": 20,
     "core": 1,
@@ -73,7 +74,7 @@ def table(users: int, items: int, prefix: str, columns: list[str]) -> pd.DataFra
     rows = [
         (f"{prefix[0]}-{user}", f"{prefix[1:]}-{item}", time)
         for user in range(users)
-        for time, item in enumerate((rng.integers(items) + rng.integers(1, 4, 12).cumsum()) % items)
+        for time, item in enumerate((rng.integers(items) + rng.integers(1, 4, 8).cumsum()) % items)
     ]
     return pd.DataFrame(rows, columns=columns)
 
@@ -188,7 +189,7 @@ def given() -> dict:
 
 @pytest.fixture(scope="module")
 def quickly(eagerly):
-    """Has recommenders trained with small settings, eagerly, and equal ones on one log once."""
+    """Compiles nothing, and has recommenders trained with small settings, equal ones once."""
     named, states = recommender.settings_named, {}
 
     def eager(method):
@@ -214,6 +215,8 @@ def quickly(eagerly):
         patch.setattr(recommender, "settings_named", lambda name, own: named(name, TINY | own))
         for name in ("fit", "update", "refit", "evaluate"):
             patch.setattr(Recommender, name, eager(getattr(Recommender, name)))
+        for name in ("fit", "predict"):
+            patch.setattr(keras.Model, name, eager(getattr(keras.Model, name)))
         patch.setattr(Recommender, "fit", once(Recommender.fit))
         yield
 
