@@ -25,13 +25,14 @@ NOT_RUN, PARSED, PRINTED = "not run here: ", "parsed here, not run: ", "printed 
 # Of recommenders that leave these to their defaults.
 TINY = {
     "embedding_size": 16,
+    "history_length": 3,
     "initial_stddev": 0.1,
     "batch_size": 1024,
     "max_epochs": 1,
     "negatives": 20,
     "core": 1,
 }
-TINY_FLAGS = ["--model.embedding_size=8", "--training.max_epochs=1", "--evaluation.negatives=20"]
+TINY_FLAGS = ["--model.embedding_size=8", "--model.history_length=2", "--training.max_epochs=1"]
 SERVE = "timirec serve models --port 8500"
 # Commands whose modules are started without importing TensorFlow anew.
 MODULES = {"timirec": "tfrs_timirec", "saved_model_cli": "tensorflow.python.tools.saved_model_cli"}
