@@ -78,7 +78,8 @@ class Recommender:
     Args:
         system: `timirec`, or another name of `tfrs_timirec.models.systems.SYSTEMS`.
         settings: Any setting by its name, such as `num_interests=4`, `learning_rate=0.003`,
-            `core=1`, `split="temporal"` or `seed=1`; `python -m tfrs_timirec.train --help` lists them.
+            `core=1`, `split="temporal"` or `seed=1`; `python -m tfrs_timirec.train --help` lists
+            them.
 
     Attributes:
         settings: All settings.
@@ -387,8 +388,7 @@ class Recommender:
             k: Items per user.
             among: Items to choose from; None chooses from all. Unknown ones are ignored.
             exclude: Items not to recommend. Unknown ones are ignored.
-            interest: Whether to add the column `interest`, which counts from 0 and says which one an
-                item comes from.
+            interest: Whether to add the column `interest`: which one, from 0, an item comes from.
             unknown: What to do with unknown users and items: `error` raises; `popular` ignores
                 unknown items, and recommends the most popular ones to users of whom nothing is
                 known; `skip` ignores unknown items, and leaves such users out.

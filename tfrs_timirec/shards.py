@@ -27,8 +27,8 @@ def write_shards(folder: Path, out: Path, k: int, users: Path | None = None) -> 
     """Writes the best items of users, shard by shard; shards that exist are skipped.
 
     A shard, `part-00000.parquet` and so on, has one row per recommendation: the user's and the
-    item's column named as in the log, `rank` from 1, and `score`. Users come in the order in which they
-    are kept.
+    item's column named as in the log, `rank` from 1, and `score`. Users come in the order in
+    which they are kept.
 
     Args:
         folder: Of a run or a saved recommender.
