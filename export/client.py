@@ -207,7 +207,11 @@ class Client:
         Args:
             histories: Item ids of each user, oldest first.
             diversity: What an item gains for each chosen one of another category, in scores.
-            k, exclude, times, among, interest_weights: As in `recommend`.
+            k: As in `recommend`, as all that follow.
+            exclude: As in `recommend`.
+            times: As in `recommend`.
+            among: As in `recommend`.
+            interest_weights: As in `recommend`.
 
         Returns:
             The recommendations of each user in the order they were chosen.
