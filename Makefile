@@ -27,6 +27,7 @@ faults: $(VENV)/installed
 # The site, in site/; it executes the tutorial.
 docs: $(VENV)/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	$(BIN)/python -m pytest tests/test_docs.py -m site
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
