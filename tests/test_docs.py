@@ -268,4 +268,4 @@ def test_the_site_asks_no_other_host():
     # A loaded recommender recommends as the one that was saved.
     assert "<code>True" in tutorial
     assert "<svg" in (site / "architecture" / "index.html").read_text()
-    assert os.path.getsize(tmp_path / "beauty.html") > 100_000
+    assert os.path.getsize(site / "beauty.html") > 100_000
