@@ -42,7 +42,7 @@ def check_export(out: Path) -> None:
     check_extra()
     there = next(path for path in [out, *out.absolute().parents] if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        raise UserError(f"The models cannot be written to {out}: {there} is no folder of yours.")
+        raise UserError(f"The models cannot be written to {out}: {there} is not a folder of yours.")
 
 
 def models() -> list[str]:

@@ -66,8 +66,8 @@ def test_what_is_there_is_not_computed_again(trained, small_shards, tmp_path):
     ("lines", "said"),
     [
         ("", "has no ids"),
-        ("u1\nnobody\nno one\n", "has 2 ids that are no users of the log"),
-        (b"\xff\xfe", "is no text in UTF-8"),
+        ("u1\nnobody\nno one\n", "has 2 ids that are not users of the log"),
+        (b"\xff\xfe", "is not UTF-8 text"),
     ],
 )
 def test_a_file_of_users_that_cannot_be_used(trained, tmp_path, lines, said):

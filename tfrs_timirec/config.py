@@ -432,7 +432,7 @@ def _check_system(system: object, model: dict) -> None:
 
     if system not in list(SYSTEMS):
         raise UserError(
-            f"model.system is {system!r}, which is no system: set it to one of "
+            f"model.system is {system!r}, which is not a system: set it to one of "
             f"{', '.join(SYSTEMS)}."
         )
     for name, value in model.items():

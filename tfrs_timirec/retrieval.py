@@ -1,4 +1,4 @@
-"""The items with the highest scores, of users in memory: all are scored, so that it is exact."""
+"""The items with the highest scores: all are scored, so that the answer is exact."""
 
 import os
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ class Retrieval:
     def best(
         self, histories: Instances, k: int, allowed: np.ndarray, explain: bool = False
     ) -> Iterator[Best]:
-        """The best items of each user, block by block, users with histories of like length first.
+        """The best items of each user, block by block, of users with similarly long histories.
 
         Args:
             histories: One history per user.

@@ -95,7 +95,7 @@ def load(folder: Path) -> tuple[Settings, keras.Model, dict[str, Any]]:
     if version != FORMAT:
         raise UserError(
             f"{folder} has the format {version}, and this version of tfrs_timirec reads {FORMAT}: "
-            f"it was saved by version {about.get('tfrs_timirec')}; use that, or train anew."
+            f"it was saved by version {about.get('tfrs_timirec')}; use that, or train it again."
         )
     if _digest_of(about) != digest:
         raise _damaged(path, "its content has changed")
@@ -127,4 +127,4 @@ def _digest_of(about: dict[str, Any]) -> str:
 
 def _damaged(path: Path, reason: object) -> UserError:
     told = " ".join(str(reason).split())
-    return UserError(f"{path} is missing or damaged ({told}): restore it, or train anew.")
+    return UserError(f"{path} is missing or damaged ({told}): restore it, or train it again.")

@@ -1,4 +1,4 @@
-"""Recommendations for users that memory need not hold, as Parquet files."""
+"""Recommendations for more users than memory may hold, as Parquet files."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ def write_shards(folder: Path, out: Path, k: int, users: Path | None = None) -> 
         folder: Of a run or a saved recommender.
         out: The folder of the shards.
         k: Items per user.
-        users: A text file of the ids to recommend to, one a line; None recommends to all.
+        users: A text file of the ids to recommend to, one per line; None recommends to all.
 
     Returns:
         How many users there are recommendations for.
@@ -53,7 +53,7 @@ def write_shards(folder: Path, out: Path, k: int, users: Path | None = None) -> 
         found = _write(recommender, kept, out, k, wanted)
     if wanted is not None and found < len(wanted):
         raise UserError(
-            f"{users} has {len(wanted) - found} ids that are no users of the log: the others have "
+            f"{users} has {len(wanted) - found} ids that are not users of the log: the others have "
             f"their recommendations in {out}."
         )
     return found
@@ -105,10 +105,10 @@ def _wanted(path: Path, type_: pa.DataType) -> pa.Array:
     try:
         lines = path.read_text().split("\n")
     except UnicodeDecodeError:
-        raise UserError(f"{path} is no text in UTF-8: give a text file of user ids.") from None
+        raise UserError(f"{path} is not UTF-8 text: give a text file of user ids.") from None
     ids = [line.rstrip("\r") for line in lines if line.strip()]
     if not ids:
-        raise UserError(f"{path} has no ids: give one user id a line.")
+        raise UserError(f"{path} has no ids: give one user id per line.")
     try:
         return pc.unique(pa.array(ids).cast(type_))
     except pa.ArrowInvalid:

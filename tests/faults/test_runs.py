@@ -263,7 +263,7 @@ def test_a_hint_that_can_be_pasted(tmp_path, monkeypatch):
 def test_exports_are_checked_before_the_training(tmp_path, monkeypatch):
     settings = settings_named("popularity", {})
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="no folder of yours"):
+    with pytest.raises(UserError, match="not a folder of yours"):
         train.train(settings, tmp_path / "run", False, tmp_path / "file" / "models")
     monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
     with pytest.raises(

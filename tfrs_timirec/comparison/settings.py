@@ -109,7 +109,7 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
     for name in settings.references:
         if name not in settings.systems:
             raise UserError(
-                f"{source}: the reference {name!r} is none of the systems "
+                f"{source}: the reference {name!r} is not one of the systems "
                 f"{', '.join(settings.systems)}."
             )
 
@@ -128,7 +128,7 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
     sensitivity = {}
     for system, varied in settings.sensitivity.items():
         if system not in settings.systems:
-            raise UserError(f"{source}: the sensitivity of {system!r}, which is no system.")
+            raise UserError(f"{source}: the sensitivity of {system!r}, which is not a system.")
         for setting, values in varied.items():
             section, _, key = setting.partition(".")
             default = asdict(settings.base).get(section, {})
