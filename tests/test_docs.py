@@ -90,7 +90,8 @@ class Workplace:
     def __init__(self, folder: Path):
         self.folder = folder
         self.outputs: dict[str, str] = {}
-        self.servers: dict[bool, tuple[Popen, str]] = {}
+        self.processes: list[Popen] = []
+        self.addresses: dict[bool, str] = {}
         self.rest = ""
 
     def shell(self, text: str, only_parsed: bool) -> str:
@@ -145,11 +146,12 @@ class Workplace:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.processes.append(process)
         for line in process.stderr:
             if found := re.search(r"REST on (http://\S+)$", line):
                 self.rest = found[1]
             if found := re.search(r"Serving .* on (\S+)$", line):
-                self.servers[secure] = process, found[1]
+                self.addresses[secure] = found[1]
                 return line
         raise AssertionError("The server ended before it served.")
 
@@ -157,7 +159,7 @@ class Workplace:
         """Where the server is; the one without TLS is started if no page has done it."""
         if not secure:
             self.command(SERVE)
-        return self.servers[secure][1]
+        return self.addresses[secure]
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +178,7 @@ def workplace(tmp_path_factory, eagerly):
     work = Workplace(folder)
     work.command("timirec export runs/synthetic-0 --out models")
     yield work
-    for process, _ in work.servers.values():
+    for process in work.processes:
         process.kill()
         process.communicate()
 
