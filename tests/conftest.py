@@ -18,6 +18,11 @@ LONG_FIXTURES = ("recommenders", "systems")
 SHARED = Path(os.environ.get("TFRS_TIMIREC_SHARED", Path(__file__).parents[2] / "shared"))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, for many tests wait for servers and clocks."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 def pytest_itemcollected(item):
     """Groups tests for `--dist loadgroup`, by what takes long to make, and else by file."""
     shared = [name for name in LONG_FIXTURES if name in item.fixturenames]

@@ -58,9 +58,9 @@ def fitted(system: str, log: Path) -> Recommender:
         settings |= {
             "embedding_size": 16,
             "initial_stddev": 0.1,
-            "learning_rate": 0.01,
+            "learning_rate": 0.03,
             "batch_size": 512,
-            "max_epochs": 3,
+            "max_epochs": 1,
         }
     if system in ("timirec", "comirec"):
         settings["num_interests"] = 2

@@ -3,6 +3,7 @@
 import base64
 import json
 import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -172,7 +173,10 @@ def test_a_request_has_an_id_and_no_page_may_ask(server):
     answered = requests.post(f"{server.url}/exact:predict", json=body, headers=headers, timeout=20)
     assert answered.headers["x-request-id"] == "mine"
     assert "access-control-allow-origin" not in answered.headers
-    assert any("mine exact/serving_default OK" in line for line in server.log)
+    deadline = time.monotonic() + 10
+    while not any("mine exact/serving_default OK" in line for line in server.log):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 values = st.recursive(
