@@ -1,0 +1,29 @@
+// Bundles the page into ../site, with the licences of what is in it.
+import { build } from "esbuild";
+import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+
+const site = new URL("../site/", import.meta.url).pathname;
+mkdirSync(site, { recursive: true });
+const { metafile } = await build({
+  entryPoints: ["src/page.jsx", "src/page.css"],
+  outdir: site,
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: "es2022",
+  jsx: "automatic",
+  jsxImportSource: "preact",
+  legalComments: "none",
+  metafile: true,
+});
+copyFileSync("src/index.html", site + "index.html");
+const packages = Object.keys(metafile.inputs)
+  .map((path) => path.match(/node_modules\/((?:@[^/]+\/)?[^/]+)\//)?.[1])
+  .filter(Boolean);
+const texts = [...new Set(packages)].sort().map((name) => {
+  const folder = `node_modules/${name}/`;
+  const { version, license } = JSON.parse(readFileSync(folder + "package.json"));
+  const file = readdirSync(folder).find((path) => /^licen[cs]e/i.test(path));
+  return `${name} ${version} (${license})\n\n${readFileSync(folder + file, "utf8").trim()}\n`;
+});
+writeFileSync(site + "licences.txt", texts.join(`\n${"-".repeat(72)}\n\n`));
