@@ -4,16 +4,24 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tfrs_timirec import __version__, saving
+from tfrs_timirec.data.instances import whole_histories
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.export.metadata import read_categories, read_metadata
 from tfrs_timirec.export.settings import ExportSettings
 from tfrs_timirec.files import restore, write_folder
 
+if TYPE_CHECKING:
+    from tfrs_timirec.recommender import Recommender
+
 # Raised when the files change in a way that another version of the page cannot read.
 FORMAT = 1
+SPREAD_USERS = 200
+SPREAD_AT = 40
 DATA, MODELS, MODEL = "data", "models", "exact"
 _ABOUT = "about.json"
 
@@ -96,32 +104,45 @@ def _write(
     tell("Exporting the model")
     publish(recommender, folder / MODELS, settings, [MODEL])
     tell(f"Placing {store.num_items:,} items on the map")
-    write("maps.json", maps(recommender.item_vectors(), recommender.counts, recommender.settings.seed))
+    write(
+        "maps.json", maps(recommender.item_vectors(), recommender.counts, recommender.settings.seed)
+    )
     tell("Judging the interests")
     write("quality.json", quality(recommender))
     write(_ABOUT, _about(recommender, key) | {"padding": Vocabulary(store.item_ids).padding})
 
 
-def _about(recommender, key: str) -> dict[str, Any]:
+def _spread(recommender: "Recommender") -> float:
+    """How far the scores are apart that a diverse set is chosen among: the median of some users."""
+    settings, store = recommender.settings, recommender.sequences
+    users = np.random.default_rng(settings.seed).permutation(store.num_users)[:SPREAD_USERS]
+    histories = whole_histories(store, users, settings.model.history_length)
+    k = min(SPREAD_AT, store.num_items)
+    scores = np.concatenate([best.scores for best in recommender.best(histories, k)])
+    lowest = np.where(np.isfinite(scores), scores, np.inf).min(axis=1)
+    return float(np.median(scores[:, 0] - lowest))
+
+
+def _about(recommender: "Recommender", key: str) -> dict[str, Any]:
     """What the page has to know of the model, with a question and its answer to know it by."""
     store, tower = recommender.sequences, recommender.system.user_tower
     probe = store.item_ids[:3].to_pylist()
     times = [list(range(len(probe)))] if "times" in recommender.system.tower_inputs else None
     weights = recommender.explain(histories=[probe], times=times, k=1).interests["weight"]
-    items, users = store.num_items, store.num_users
     return {
         "key": key,
         "format": FORMAT,
         "version": __version__,
         "model": MODEL,
         "system": recommender.system.title,
-        "source": recommender.settings.data.source,
-        "users": users,
-        "items": items,
+        "source": Path(recommender.settings.data.source).stem,
+        "users": store.num_users,
+        "items": store.num_items,
         "interactions": len(store.items),
         "interests": tower.output["interest_weights"].shape[1],
         "queries": tower.output["query_vectors"].shape[1],
         "history_length": recommender.settings.model.history_length,
         "reads_times": times is not None,
+        "spread": _spread(recommender),
         "probe": {"history": probe, "weights": [float(weight) for weight in weights]},
     }

@@ -7,6 +7,8 @@ import numpy as np
 # So many of the most popular items are on the maps.
 ON_THE_MAP = 50_000
 PERPLEXITY = 30
+# Of fewer items, threads would wait for each other longer than they work.
+MANY = 5_000
 
 
 def maps(vectors: np.ndarray, counts: np.ndarray, seed: int) -> dict[str, Any] | None:
@@ -37,13 +39,13 @@ def maps(vectors: np.ndarray, counts: np.ndarray, seed: int) -> dict[str, Any] |
     perplexity = min(PERPLEXITY, (len(chosen) - 1) / 3)
     # Small at the beginning, as its authors advise.
     start = pca / (pca[:, 0].std() * 10_000)
-    tsne = TSNE(perplexity=perplexity, initialization=start, n_jobs=-1, random_state=seed).fit(
-        directions
-    )
+    jobs = -1 if len(chosen) > MANY else 1
+    tsne = TSNE(perplexity=perplexity, initialization=start, n_jobs=jobs, random_state=seed)
+    placed = np.asarray(tsne.fit(directions))
     return {
         "items": chosen.tolist(),
         "pca": pca.round(4).tolist(),
-        "tsne": np.asarray(tsne).round(3).tolist(),
+        "tsne": placed.round(3).tolist(),
         "mean": mean.tolist(),
         "axes": axes[:2].tolist(),
     }

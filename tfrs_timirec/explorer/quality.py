@@ -50,6 +50,8 @@ def quality(recommender: Recommender) -> dict[str, Any]:
     given = _represented(system, targets)
     interests, weights = given["interests"], given["interest_weights"]
     count = interests.shape[1]
+    # A compilation for each interest is meant; TensorFlow warns of them.
+    tf.get_logger().setLevel("ERROR")
     ranks = [_ranks(system, targets, _one_interest(system, k)) for k in range(count)]
     figures["hit_rates"] = {
         "model": _hit_rate(_ranks(system, targets, system.query_vectors)),

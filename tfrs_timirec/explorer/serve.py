@@ -36,7 +36,9 @@ def explore(
     if server:
         model_url(server, MODEL)
     with _listening(port) as listening:
-        folder = kept(model_in(model).resolve(), settings, lambda told: print(f"{told} …", flush=True))
+        folder = kept(
+            model_in(model).resolve(), settings, lambda told: print(f"{told} …", flush=True)
+        )
         with nullcontext(server) if server else _server(folder / MODELS) as address:
             app = site(folder / DATA, MODEL, model_url(address, MODEL))
             page = f"http://{HOST}:{listening.getsockname()[1]}/"

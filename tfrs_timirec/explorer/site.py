@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from tfrs_timirec.errors import UserError
 
-PAGE = Path(__file__).parent / "site"
+PAGE = Path(__file__).parent / "static"
 HOST = "127.0.0.1"
 # The page asks no other host, and shows itself in no other page.
 _HEADERS = {

@@ -1,8 +1,8 @@
-// Bundles the page into ../site, with the licences of what is in it.
+// Bundles the page into ../static, with the licences of what is in it.
 import { build } from "esbuild";
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 
-const site = new URL("../site/", import.meta.url).pathname;
+const site = new URL("../static/", import.meta.url).pathname;
 mkdirSync(site, { recursive: true });
 const { metafile } = await build({
   entryPoints: ["src/page.jsx", "src/page.css"],

@@ -28,7 +28,7 @@ export async function answerOf(question, server, data) {
     exclude: [seen.length ? seen.map((item) => items.ids[item]) : [about.padding]],
     among: [chosen.length ? chosen : [about.padding]],
     interest_weights: rows,
-    ...(diversity && { diversity: rows.map((_, row) => (row ? 0 : diversity)) }),
+    ...(diversity && { diversity: rows.map((_, row) => (row ? 0 : diversity * lambda(about))) }),
   };
   const [lists, vectors] = await Promise.all([
     server.predict(diversity ? "diverse" : "explain", inputs),
@@ -48,6 +48,9 @@ export async function answerOf(question, server, data) {
   }));
   return { question, ranking, interests, bestMatch: bestMatch(nearest) };
 }
+
+/** The λ of the most diverse set: among the candidates, categories count as much as scores. */
+const lambda = ({ spread }) => spread / 5;
 
 function listed(ids, scores, { placeOf }) {
   return ids

@@ -84,8 +84,8 @@ export function Interests({ data, interests, answer, controls, change }) {
 }
 
 function told({ number, predicted }, gains) {
-  const times = gains[number] === 1 ? "as predicted" : `× ${gains[number].toFixed(1)}`;
-  return `${percent(predicted)} ${times}`;
+  if (gains[number] === 1) return "as predicted";
+  return `predicted ${percent(predicted)}, × ${gains[number].toFixed(1)}`;
 }
 
 export function Badge({ number }) {

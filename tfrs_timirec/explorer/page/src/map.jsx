@@ -4,7 +4,8 @@ import { zoom, zoomIdentity } from "d3-zoom";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { letter } from "./history.jsx";
 
-const HEIGHT = 440;
+/** As high as wide, within these bounds. */
+const [LOWEST, HIGHEST] = [340, 660];
 const MARGIN = 24;
 /** Items so near to the pointer, in pixels, are under it. */
 const REACH = 12;
@@ -24,7 +25,8 @@ export function ItemMap({ data, interests, answer, add }) {
   const zoomed = useRef();
   const drawn = useRef(() => {});
 
-  const points = useMemo(() => maps && scaled(maps, kind, width), [kind, width]);
+  const height = Math.min(Math.max(width, LOWEST), HIGHEST);
+  const points = useMemo(() => maps && scaled(maps, kind, width, height), [kind, width]);
   const marks = useMemo(
     () => (points && answer?.question.history.length ? placed(maps, kind, points, interests, answer) : []),
     [points, interests, answer],
@@ -41,8 +43,8 @@ export function ItemMap({ data, interests, answer, add }) {
     if (!points) return;
     zoomed.current = zoom()
       .scaleExtent([1, 60])
-      .translateExtent([[0, 0], [width, HEIGHT]])
-      .extent([[0, 0], [width, HEIGHT]])
+      .translateExtent([[0, 0], [width, height]])
+      .extent([[0, 0], [width, height]])
       // Without a key, the wheel scrolls the page.
       .filter((event) => event.type !== "wheel" || event.ctrlKey || event.metaKey || document.activeElement === canvas.current)
       .on("zoom", ({ transform }) => {
@@ -56,7 +58,7 @@ export function ItemMap({ data, interests, answer, add }) {
   useEffect(() => {
     if (!points) return;
     const highlighted = highlights(answer);
-    drawn.current = () => draw(canvas.current, width, view.current, points, highlighted, marks, under);
+    drawn.current = () => draw(canvas.current, [width, height], view.current, points, highlighted, marks, under);
     requestAnimationFrame(drawn.current);
     const dark = matchMedia("(prefers-color-scheme: dark)");
     const redraw = () => drawn.current();
@@ -113,7 +115,7 @@ export function ItemMap({ data, interests, answer, add }) {
           role="img"
           tabindex={0}
           aria-label={told}
-          style={{ width: `${width}px`, height: `${HEIGHT}px` }}
+          style={{ width: `${width}px`, height: `${height}px` }}
           onPointerMove={point}
           onPointerLeave={() => setUnder(null)}
           onClick={() => under && add(under.item)}
@@ -147,12 +149,13 @@ export function ItemMap({ data, interests, answer, add }) {
 }
 
 /** The items' places on the canvas, and a tree to find them by. */
-function scaled(maps, kind, width) {
+function scaled(maps, kind, width, height) {
   const places = maps[kind];
   const [xs, ys] = [places.map(([x]) => x), places.map(([, y]) => y)];
   const [[left, right], [low, high]] = [extent(xs), extent(ys)];
-  const x = (value) => MARGIN + ((value - left) / (right - left || 1)) * (width - 2 * MARGIN);
-  const y = (value) => MARGIN + ((high - value) / (high - low || 1)) * (HEIGHT - 2 * MARGIN);
+  const scale = Math.min((width - 2 * MARGIN) / (right - left || 1), (height - 2 * MARGIN) / (high - low || 1));
+  const x = (value) => width / 2 + (value - (left + right) / 2) * scale;
+  const y = (value) => height / 2 - (value - (low + high) / 2) * scale;
   const points = places.map((place, i) => ({ item: maps.items[i], x: x(place[0]), y: y(place[1]) }));
   const of = new Map(points.map((point) => [point.item, point]));
   const tree = quadtree(points, (point) => point.x, (point) => point.y);
@@ -187,16 +190,16 @@ function highlights(answer) {
   return { history, ranking: answer.ranking.slice(0, k) };
 }
 
-function draw(canvas, width, view, { points, of }, { history, ranking }, marks, under) {
+function draw(canvas, [width, height], view, { points, of }, { history, ranking }, marks, under) {
   if (!canvas) return;
   const ratio = devicePixelRatio;
   if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
-  if (canvas.height !== Math.round(HEIGHT * ratio)) canvas.height = Math.round(HEIGHT * ratio);
+  if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
   const style = getComputedStyle(canvas);
   const colour = (name) => style.getPropertyValue(name);
   const context = canvas.getContext("2d");
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context.clearRect(0, 0, width, HEIGHT);
+  context.clearRect(0, 0, width, height);
   const at = ({ x, y }) => view.apply([x, y]);
 
   // Squares of a pixel or three: circles would take ten times as long.
@@ -205,7 +208,7 @@ function draw(canvas, width, view, { points, of }, { history, ranking }, marks, 
   for (const point of points) {
     const x = point.x * view.k + view.x;
     const y = point.y * view.k + view.y;
-    if (x > -side && y > -side && x < width + side && y < HEIGHT + side) {
+    if (x > -side && y > -side && x < width + side && y < height + side) {
       context.fillRect(x - side / 2, y - side / 2, side, side);
     }
   }

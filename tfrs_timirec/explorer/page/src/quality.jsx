@@ -72,7 +72,7 @@ function Calibration({ weights, taught, bins }) {
     <>
       <h3>Calibration of the predictor</h3>
       <div class="calibration">
-        <svg viewBox={`-34 -6 ${SIZE + 44} ${SIZE + 42}`} role="img" aria-label={`Reliability: ${told}`}>
+        <svg viewBox={`-40 -6 ${SIZE + 50} ${SIZE + 42}`} role="img" aria-label={`Reliability: ${told}`}>
           <path d={`M0,0V${SIZE}H${SIZE}`} class="axis" />
           <path d={`M0,${SIZE}L${SIZE},0`} class="ideal" />
           {bins.map(({ confidence, accuracy, count }) => (
@@ -85,7 +85,7 @@ function Calibration({ weights, taught, bins }) {
             </g>
           ))}
           <text x={SIZE / 2} y={SIZE + 30} text-anchor="middle">how sure</text>
-          <text x={-24} y={SIZE / 2} text-anchor="middle" transform={`rotate(-90 -24 ${SIZE / 2})`}>how often right</text>
+          <text x={-28} y={SIZE / 2} text-anchor="middle" transform={`rotate(-90 -28 ${SIZE / 2})`}>how often right</text>
         </svg>
         <dl class="figures">
           <Figure name="expected calibration error of the weights" value={weights.toFixed(3)} />

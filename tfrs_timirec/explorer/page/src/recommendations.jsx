@@ -1,5 +1,6 @@
 import { Combobox } from "./combobox.jsx";
 import { DEPTH } from "./answer.js";
+import { percent } from "./history.jsx";
 import { Badge, nameOf } from "./interests.jsx";
 
 /** The rankings, of the weighted interests and of the best-matching one, and what changes them. */
@@ -83,8 +84,8 @@ function Controls({ data, controls, change, diverse }) {
       </label>
       {diverse && (
         <label class="slider">
-          <span>Diversity: {diversity.toFixed(2)}</span>
-          <input type="range" min="0" max="1" step="0.05" value={diversity} aria-label="Diversity of categories" onInput={(event) => change({ diversity: event.currentTarget.valueAsNumber })} />
+          <span>Diversity: {percent(diversity)}</span>
+          <input type="range" min="0" max="1" step="0.05" value={diversity} aria-label="Diversity of categories" aria-valuetext={percent(diversity)} onInput={(event) => change({ diversity: event.currentTarget.valueAsNumber })} />
         </label>
       )}
       {names.length > 0 && (
