@@ -9,7 +9,7 @@ import { Recommendations } from "./recommendations.jsx";
 import { Server } from "./server.js";
 import { useHealth } from "./health.js";
 
-/** So many of the items nearest to an interest give it its name. */
+/** So many of the items nearest to an interest give it its name, but no more than a tenth of all. */
 const NAMED_BY = 30;
 
 export function App({ data }) {
@@ -115,7 +115,8 @@ function named(answer, data) {
     const members = history.map((item, position) => ({ item, position, share: interest.shares[position] }));
     members.sort((a, b) => b.share - a.share);
     const weighty = members.filter(({ share }) => share > 1 / history.length).map(({ item }) => item);
-    const near = interest.nearest.slice(0, NAMED_BY).map(({ item }) => item);
+    const count = Math.min(NAMED_BY, Math.ceil(data.items.ids.length / 10));
+    const near = interest.nearest.slice(0, count).map(({ item }) => item);
     return {
       ...interest,
       letter: String.fromCharCode(65 + interest.number),

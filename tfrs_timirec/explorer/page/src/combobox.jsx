@@ -89,12 +89,14 @@ export function Combobox({ label, texts, choose, order, note }) {
   );
 }
 
-/** The places of texts that contain every word typed. */
+/** The places of texts that contain every word typed; first the one that is what was typed. */
 function found(typed, lower, ordered) {
-  const words = typed.toLowerCase().split(/\s+/).filter(Boolean);
-  const matches = [];
+  const text = typed.toLowerCase().trim();
+  const words = text.split(/\s+/);
+  const same = lower.indexOf(text);
+  const matches = same < 0 ? [] : [same];
   for (const place of ordered) {
-    if (words.every((word) => lower[place].includes(word))) matches.push(place);
+    if (place !== same && words.every((word) => lower[place].includes(word))) matches.push(place);
     if (matches.length === SHOWN) break;
   }
   return matches;

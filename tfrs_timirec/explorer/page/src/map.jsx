@@ -202,8 +202,8 @@ function draw(canvas, [width, height], view, { points, of }, { history, ranking 
   context.clearRect(0, 0, width, height);
   const at = ({ x, y }) => view.apply([x, y]);
 
-  // Squares of a pixel or three: circles would take ten times as long.
-  const side = Math.min(1.6 + Math.log2(view.k), 5);
+  // Squares, smaller the more there are: circles would take ten times as long.
+  const side = Math.min(Math.max(1.2, 4 - Math.log10(points.length) / 2) + Math.log2(view.k) / 2, 5);
   context.fillStyle = colour("--point");
   for (const point of points) {
     const x = point.x * view.k + view.x;
