@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -10,10 +9,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from tests.processes import Popen, run
 from tfrs_timirec import UserError, shards
 from tfrs_timirec.shards import write_shards
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -96,24 +94,16 @@ def test_a_folder_of_something_else(trained, tmp_path):
 def test_interrupted_it_goes_on(trained, tmp_path, number):
     _, folder = trained
     out = tmp_path / "recs"
-    command = [sys.executable, "-m", "tfrs_timirec.recommend", folder, "--out", out]
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell starts background processes deaf to it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    while not out.exists():
-        assert process.poll() is None, process.communicate()
+    command = ["-m", "tfrs_timirec.recommend", folder, "--out", out]
+    process = Popen(command, stderr=subprocess.PIPE, text=True)
+    while not out.exists() and process.poll() is None:
         time.sleep(0.001)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     if process.returncode:  # It may have been quicker.
         assert process.returncode in (130, 143)
         assert "Traceback" not in errors and "the same command" in errors
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = run(command)
     assert done.returncode == 0, done.stderr
     assert "400 users" in done.stdout
     assert len(read(out)) == 4_000

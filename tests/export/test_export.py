@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from tests.export.conftest import Loaded, run_in
+from tests.export.conftest import Loaded
 from tests.export.truth import truth
+from tests.processes import run
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.export.publish import publish
 from tfrs_timirec.export.settings import ExportSettings
@@ -308,7 +309,7 @@ def test_settings_that_do_not_fit_are_refused(recommenders, titles, tmp_path, se
 
 
 def test_the_command_answers_a_mistake_in_one_line(tmp_path):
-    done = run_in(tmp_path, "tfrs_timirec.export", "absent", "--out", "out")
+    done = run(["-m", "tfrs_timirec.export", "absent", "--out", "out"], cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: ") and "absent" in done.stderr
     assert not (tmp_path / "out").exists()

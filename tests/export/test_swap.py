@@ -3,10 +3,10 @@
 import json
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
+from tests.processes import Popen
 from tfrs_timirec.export.client import Client
 
 # Of each version, at least.
@@ -20,8 +20,8 @@ def test_versions_are_swapped_under_load(serve, exports, tmp_path):
     server = serve(models)
     script = Path(__file__).with_name("ask_for.py")
     clients = [
-        subprocess.Popen(
-            [sys.executable, str(script), server.address, str(number)],
+        Popen(
+            [script, server.address, number],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
