@@ -24,6 +24,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 if CHROMIUM is None:
     pytest.skip("Chromium is absent: apt-get install chromium", allow_module_level=True)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+# Of a machine with other work.
+expect.set_options(timeout=30_000)
 PHONE = {"width": 390, "height": 844}
 
 

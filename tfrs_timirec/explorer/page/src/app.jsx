@@ -19,7 +19,7 @@ export function App({ data }) {
   const [controls, setControls] = useState(() => untouched(about));
   const question = useMemo(() => ({ ...user, ...controls }), [user, controls]);
   const health = useHealth(server, data);
-  const [answer, error, asking] = useAnswer(question, server, data, health.epoch);
+  const [answer, error] = useAnswer(question, server, data, health.epoch);
   const interests = useMemo(() => named(answer, data), [answer]);
   const change = (changes) => setControls((controls) => ({ ...controls, ...changes }));
   const choose = (number) => {
@@ -40,7 +40,7 @@ export function App({ data }) {
         </p>
       </header>
       <div role="alert">{trouble && <p class="notice">{trouble}</p>}</div>
-      <main aria-busy={asking}>
+      <main aria-busy={!trouble && answer?.question !== question}>
         <History {...{ data, user, setUser, choose, answer }} />
         <div class="results">
           <Interests {...{ data, interests, answer, controls, change }} />
@@ -84,7 +84,7 @@ export function withItem(user, item) {
  * shown, and the next question is the one of that moment.
  */
 function useAnswer(question, server, data, epoch) {
-  const [state, setState] = useState([null, null, true]);
+  const [state, setState] = useState([null, null]);
   const newest = useRef();
   const busy = useRef(false);
   useEffect(() => {
@@ -97,9 +97,9 @@ function useAnswer(question, server, data, epoch) {
         asked = newest.current;
         try {
           const answer = await answerOf(asked, server, data);
-          setState([answer, null, asked !== newest.current]);
+          setState([answer, null]);
         } catch (error) {
-          setState(([answer]) => [answer, error.message, false]);
+          setState(([answer]) => [answer, error.message]);
         }
       } while (asked !== newest.current);
       busy.current = false;

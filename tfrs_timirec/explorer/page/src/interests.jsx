@@ -28,7 +28,7 @@ export function Interests({ data, interests, answer, controls, change }) {
       </div>
       {!several && <p class="quiet">This system makes one vector of a history: there is nothing to weigh.</p>}
       <div class="cards">
-        {interests.map((interest) => (
+        {known && interests.map((interest) => (
           <article key={interest.number} id={`interest-${interest.number}`} tabindex={-1} data-interest={interest.number % 8}>
             <h3>
               {several && <Badge number={interest.number} />}
@@ -58,24 +58,20 @@ export function Interests({ data, interests, answer, controls, change }) {
                 </label>
               </>
             )}
-            {known && (
-              <>
-                <h4>Comes from</h4>
-                <ul>
-                  {interest.members.slice(0, MEMBERS).map(({ item, position, share }) => (
-                    <li key={position}>
-                      <a href={`#history-${position}`}>{titleOf(item)}</a> <small>{percent(share)}</small>
-                    </li>
-                  ))}
-                </ul>
-                <h4>Nearest</h4>
-                <ul>
-                  {interest.nearest.slice(0, NEAREST).map(({ item }) => (
-                    <li key={item}>{titleOf(item)}</li>
-                  ))}
-                </ul>
-              </>
-            )}
+            <h4>Comes from</h4>
+            <ul>
+              {interest.members.slice(0, MEMBERS).map(({ item, position, share }) => (
+                <li key={position}>
+                  <a href={`#history-${position}`}>{titleOf(item)}</a> <small>{percent(share)}</small>
+                </li>
+              ))}
+            </ul>
+            <h4>Nearest</h4>
+            <ul>
+              {interest.nearest.slice(0, NEAREST).map(({ item }) => (
+                <li key={item}>{titleOf(item)}</li>
+              ))}
+            </ul>
           </article>
         ))}
       </div>

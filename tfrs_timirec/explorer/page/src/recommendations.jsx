@@ -6,15 +6,15 @@ import { Badge, nameOf } from "./interests.jsx";
 /** The rankings, of the weighted interests and of the best-matching one, and what changes them. */
 export function Recommendations({ data, interests, answer, controls, change, diverse }) {
   const { about, titleOf } = data;
+  const known = answer?.question.history.length > 0;
   // Where the best-matching of several vectors ranks anyway, there is nothing to compare with.
-  const compared = about.interests > 1 && about.queries < about.interests;
+  const compared = known && about.interests > 1 && about.queries < about.interests;
   const { k } = controls;
   const ranking = answer?.ranking.slice(0, k) ?? [];
   const best = answer?.bestMatch.slice(0, k) ?? [];
   const places = new Map(ranking.map(({ item }, place) => [item, place + 1]));
   const bestPlaces = new Map((answer?.bestMatch ?? []).map(({ item }, place) => [item, place + 1]));
   const next = answer?.question.next ?? -1;
-  const known = answer?.question.history.length > 0;
   return (
     <section aria-labelledby="recommendations-title">
       <h2 id="recommendations-title">Recommendations</h2>
@@ -22,7 +22,7 @@ export function Recommendations({ data, interests, answer, controls, change, div
       {next >= 0 && <Next {...{ data, answer, compared, bestPlaces }} />}
       <div class="rankings">
         <div>
-          <h3 id="ranking-title">{compared ? "By the predicted interests" : known ? "Ranking" : "Most popular"}</h3>
+          <h3 id="ranking-title">{compared ? "By the predicted interests" : known || !answer ? "Ranking" : "Most popular"}</h3>
           <ol class="ranking" aria-labelledby="ranking-title">
             {ranking.map(({ item, interest }, place) => (
               <li key={item} class={item === next ? "next" : ""}>
@@ -42,7 +42,7 @@ export function Recommendations({ data, interests, answer, controls, change, div
             <p class="quiet">No more items are left{controls.categories.size > 0 && " in these categories"}.</p>
           )}
         </div>
-        {compared && known && (
+        {compared && (
           <div>
             <h3 id="best-title">By the best match, ComiRec’s way</h3>
             <ol class="ranking best" aria-labelledby="best-title">
