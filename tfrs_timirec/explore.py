@@ -14,6 +14,7 @@ def main() -> None:
 def _main() -> None:
     from jsonargparse import ArgumentParser
 
+    from tfrs_timirec.export.extras import check_extra
     from tfrs_timirec.export.settings import ExportSettings
     from tfrs_timirec.ranges import Port
 
@@ -35,12 +36,14 @@ def _main() -> None:
     parser.add_argument("--port", type=Port, default=0, help="Of the page; 0 takes a free one.")
     parser.add_argument("--no_browser", action="store_true", help="Opens no browser.")
     parsed = parser.parse_args()
+    check_extra("explorer")
     titles = ExportSettings(
         titles=parsed.titles,
         titles_id_column=parsed.titles_id_column,
         titles_column=parsed.titles_column,
         categories_column=parsed.categories_column,
     )
+    # TensorFlow takes seconds to import: not before there is work for it.
     from tfrs_timirec.explorer.serve import explore
 
     explore(parsed.model, titles, parsed.server, int(parsed.port), not parsed.no_browser)

@@ -1,5 +1,6 @@
 """What the explorer keeps of a model: tables, maps and figures, made once."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -12,7 +13,7 @@ from tfrs_timirec import UserError
 from tfrs_timirec.explorer import tables
 from tfrs_timirec.explorer.kept import DATA, kept
 from tfrs_timirec.explorer.maps import maps
-from tfrs_timirec.explorer.site import model_url
+from tfrs_timirec.explorer.site import PAGE, model_url
 from tfrs_timirec.export.metadata import read_categories, read_metadata
 from tfrs_timirec.export.settings import ExportSettings
 
@@ -176,6 +177,18 @@ def test_categories_stand_between_bars_or_as_the_header_says_between_spaces(tmp_
     settings = ExportSettings(titles=str(plain), categories_column="class")
     assert read_categories(settings, ids) == [["Video Games", "Toys"], [], []]
     assert read_categories(ExportSettings(), ids) is None
+
+
+def test_the_page_is_built_of_its_sources_and_brings_its_licences():
+    sources = PAGE.parent / "page"
+    paths = [sources / "build.js", sources / "package-lock.json", *sorted(sources.glob("src/*"))]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+    built = (PAGE / "page.js").read_text()
+    assert f"Built of {digest}" in built, "make explorer builds the page anew"
+    licences = (PAGE / "licences.txt").read_text()
+    for package in json.loads((sources / "package.json").read_text())["dependencies"]:
+        assert f"\n{package} " in f"\n{licences}"
+    assert sum(path.stat().st_size for path in PAGE.iterdir()) < 2**18
 
 
 def test_the_url_of_a_server_or_of_a_model_on_it():
