@@ -9,9 +9,9 @@ export const DEPTH = 100;
  * One request has several rows with the same history: first with the weights that the interests
  * have on the page, then each interest alone, whose best items are the nearest to it. The best of
  * all those are what the best-matching interest would recommend: the highest score that any of the
- * interests gives.
+ * interests gives. `vectorsOf` keeps the vectors of a history, which change with nothing else.
  */
-export async function answerOf(question, server, data) {
+export async function answerOf(question, server, data, vectorsOf) {
   const { about, items } = data;
   const { history, times, seen, gains, diversity, k, categories } = question;
   const count = about.interests;
@@ -32,8 +32,9 @@ export async function answerOf(question, server, data) {
   };
   const [lists, vectors] = await Promise.all([
     server.predict(diversity ? "diverse" : "explain", inputs),
-    server.predict("user_vectors", user),
+    vectorsOf.get(history) ?? server.predict("user_vectors", user),
   ]);
+  vectorsOf.set(history, vectors);
   const found = lists.item_ids.map((row, i) => listed(row, lists.scores[i], data));
   const [ranking, ...nearest] = found;
   ranking.forEach((entry, place) => (entry.interest = lists.item_interests[0][place]));

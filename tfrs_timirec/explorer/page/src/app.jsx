@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { answerOf } from "./answer.js";
 import { History } from "./history.jsx";
 import { Interests } from "./interests.jsx";
@@ -85,10 +85,12 @@ export function withItem(user, item) {
  */
 function useAnswer(question, server, data, epoch) {
   const [state, setState] = useState([null, null]);
+  const vectorsOf = useMemo(() => new WeakMap(), [epoch]);
   const newest = useRef();
   const busy = useRef(false);
-  useEffect(() => {
-    newest.current = question;
+  // Not after the next frame, as another effect would be.
+  useLayoutEffect(() => {
+    newest.current = [question, vectorsOf];
     if (busy.current) return;
     (async () => {
       busy.current = true;
@@ -96,7 +98,7 @@ function useAnswer(question, server, data, epoch) {
       do {
         asked = newest.current;
         try {
-          const answer = await answerOf(asked, server, data);
+          const answer = await answerOf(asked[0], server, data, asked[1]);
           setState([answer, null]);
         } catch (error) {
           setState(([answer]) => [answer, error.message]);
