@@ -77,3 +77,12 @@ def explored(titles, eagerly, tmp_path_factory) -> Explored:
         recommender.fit(log(), user="user", item="item", time="time", silent=True)
     recommender.save(model)
     return Explored(model, recommender, settings, kept(model, settings, lambda told: None))
+
+
+@pytest.fixture(scope="session")
+def of_one_interest(tmp_path_factory) -> Path:
+    """What the explorer keeps of popularity, without titles."""
+    model = tmp_path_factory.mktemp("popularity") / "model"
+    recommender = Recommender("popularity", core=1, negatives=20)
+    recommender.fit(log(), user="user", item="item", time="time", silent=True).save(model)
+    return kept(model, ExportSettings(), lambda told: None)

@@ -117,6 +117,14 @@ def test_the_figures_are_those_of_scoring_everything(explored):
     assert 1 <= figures["effective"] <= 3 and 0 <= figures["collapsed"] <= 1
 
 
+def test_of_one_interest_there_is_less_to_tell(of_one_interest):
+    figures = json.loads((of_one_interest / DATA / "quality.json").read_text())
+    full = figures["metrics"]["test"]["popularity"]["full"]
+    assert figures["hit_rates"] == dict.fromkeys(figures["hit_rates"], full["HR@10"])
+    assert not figures.keys() & {"effective", "collapsed", "in play", "calibration"}
+    assert json.loads((of_one_interest / DATA / "maps.json").read_text()) is None
+
+
 def test_made_once_and_anew_for_other_titles_or_another_model(explored, tmp_path, monkeypatch):
     told = []
     assert kept(explored.model, explored.titles, told.append) == explored.folder

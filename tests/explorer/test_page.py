@@ -1,28 +1,34 @@
 """The page in a real browser, over a real server's REST."""
 
+import json
 import re
 import shutil
 import signal
 import socket
 import subprocess
-import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
+import uvicorn
 
-from tfrs_timirec.explorer.kept import MODELS
+from tests.processes import Popen
+from tfrs_timirec.explorer.kept import DATA, MODELS
+from tfrs_timirec.explorer.site import model_url, site
+from tfrs_timirec.export.server.settings import ServerSettings
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is absent")
 from axe_playwright_python.sync_playwright import Axe  # noqa: E402
 from playwright.sync_api import Page, expect  # noqa: E402
 
-ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 if CHROMIUM is None:
     pytest.skip("Chromium is absent: apt-get install chromium", allow_module_level=True)
+if not hasattr(ServerSettings, "rest_port"):
+    pytest.skip("the embedded server has no REST", allow_module_level=True)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 # Of a machine with other work.
 expect.set_options(timeout=30_000)
@@ -52,14 +58,9 @@ class Server:
         self.process = None
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tfrs_timirec.export.server", str(self.models)),
-                *("--port=0", f"--rest_port={self.port}"),
-            ],
-            cwd=ROOT,
-            stderr=subprocess.DEVNULL,
-        )
+        command = ["-m", "tfrs_timirec.export.server", self.models, "--port=0"]
+        command += [f"--rest_port={self.port}", "--poll_seconds=0.2"]
+        self.process = Popen(command, stderr=subprocess.DEVNULL)
 
     def stop(self) -> None:
         self.process.kill()
@@ -67,8 +68,12 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(explored):
-    server = Server(explored.folder / MODELS)
+def server(explored, of_one_interest, tmp_path_factory):
+    """Answers with the model of several interests, and with `popular`, which has one."""
+    models = tmp_path_factory.mktemp("models")
+    shutil.copytree(explored.folder / MODELS / "exact", models / "exact")
+    shutil.copytree(of_one_interest / MODELS / "exact", models / "popular")
+    server = Server(models)
     server.start()
     yield server
     server.stop()
@@ -77,16 +82,9 @@ def server(explored):
 @pytest.fixture(scope="module")
 def address(explored, titles, server):
     """Where the explorer shows its page; the server of the model may still be starting."""
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "tfrs_timirec.explore", str(explored.model)),
-            *("--titles", str(titles), "--categories_column=kind"),
-            *("--server", server.url, "--no_browser"),
-        ],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    command = ["-m", "tfrs_timirec.explore", explored.model, "--titles", titles]
+    command += ["--categories_column=kind", "--server", server.url, "--no_browser"]
+    process = Popen(command, stdout=subprocess.PIPE, text=True)
     line = process.stdout.readline()
     yield re.search(r"http://127\.0\.0\.1:\d+/", line)[0]
     process.send_signal(signal.SIGINT)
@@ -283,6 +281,55 @@ def test_nothing_is_wider_than_the_screen_and_axe_finds_nothing_serious(show, sc
     found = Axe().run(page).response["violations"]
     serious = [v for v in found if v["impact"] in ("serious", "critical")]
     assert not serious, [(v["id"], [node["html"] for node in v["nodes"]]) for v in serious]
+
+
+def test_one_interest_is_shown_as_one(browser, of_one_interest, server):
+    url = model_url(f"{server.url}/v1/models/popular", "exact")
+    config = uvicorn.Config(site(of_one_interest / DATA, "exact", url), log_level="error")
+    running = uvicorn.Server(config)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        threading.Thread(target=running.run, args=[[listening]], daemon=True).start()
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{listening.getsockname()[1]}/")
+        expect(page.get_by_role("heading", name="One interest")).to_be_visible()
+        expect(page.get_by_role("list", name="Ranking").get_by_role("listitem")).to_have_count(10)
+        expect(page.get_by_role("slider", name="Weight")).to_have_count(0)
+        expect(page.get_by_text("for a map")).to_be_visible()
+        page.close()
+        running.should_exit = True
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "told"),
+    [
+        (
+            "about",
+            lambda about: about["probe"]["weights"].reverse(),
+            "The server has another model",
+        ),
+        ("about", lambda about: about.update(format=0), "another version's"),
+        ("items", None, "data/items.json is missing"),
+    ],
+)
+def test_what_does_not_fit_is_told(browser, address, explored, file, change, told):
+    page = browser.new_page()
+    content = json.loads((explored.folder / DATA / f"{file}.json").read_text())
+    if change:
+        change(content)
+        page.route(f"**/data/{file}.json", lambda route: route.fulfill(json=content))
+    else:
+        page.route(f"**/data/{file}.json", lambda route: route.fulfill(status=404))
+    page.goto(address)
+    expect(page.get_by_role("alert")).to_contain_text(told)
+    page.close()
+
+
+def test_another_site_cannot_read_the_page_by_a_name_of_its_own(address, server):
+    for path in ("", "data/users.json", "v1/models/exact"):
+        request = urllib.request.Request(address + path, headers={"Host": "evil.example"})
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            urllib.request.urlopen(request)
 
 
 def test_a_server_that_goes_away_is_told_and_the_page_goes_on_when_it_is_back(show, server):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfrs_timirec import __version__, saving
-from tfrs_timirec.data.instances import whole_histories
+from tfrs_timirec import __version__
+from tfrs_timirec.data.store import file_digest
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.export.metadata import read_categories, read_metadata
 from tfrs_timirec.export.settings import ExportSettings
@@ -53,7 +53,7 @@ def _key(model: Path, settings: ExportSettings) -> str:
     """Another one for other content: of the model, the titles, or this code."""
     parts: list[Any] = [FORMAT, __version__]
     try:
-        parts.append(saving.digest(model))
+        parts.append(file_digest(model / "recommender.json"))
     except OSError:
         raise UserError(f"{model} is no saved recommender and no run that has ended.") from None
     if settings.titles is not None:
@@ -114,6 +114,8 @@ def _write(
 
 def _spread(recommender: "Recommender") -> float:
     """How far the scores are apart that a diverse set is chosen among: the median of some users."""
+    from tfrs_timirec.data.instances import whole_histories
+
     settings, store = recommender.settings, recommender.sequences
     users = np.random.default_rng(settings.seed).permutation(store.num_users)[:SPREAD_USERS]
     histories = whole_histories(store, users, settings.model.history_length)

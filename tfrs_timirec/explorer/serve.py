@@ -15,7 +15,7 @@ from tfrs_timirec.errors import UserError, cleaning
 from tfrs_timirec.explorer.kept import DATA, MODEL, MODELS, kept
 from tfrs_timirec.explorer.site import HOST, model_url, site
 from tfrs_timirec.export.settings import ExportSettings
-from tfrs_timirec.recommender import model_in
+from tfrs_timirec.training.run import model_in
 
 
 def explore(

@@ -207,3 +207,20 @@ def _flat(settings: dict, prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = value
     return flat
+
+
+def model_in(folder: Path) -> Path:
+    """The folder of a saved recommender: itself, or what a run that has ended holds.
+
+    Raises:
+        UserError: If the run has not ended.
+    """
+    run = Run(folder)
+    if run.model.is_dir():
+        return run.model
+    if run.is_there:
+        raise UserError(
+            f"The run {folder} is not trained to its end: go on with it by "
+            "python -m tfrs_timirec.train --resume and its settings."
+        )
+    return folder
