@@ -289,7 +289,8 @@ def test_one_interest_is_shown_as_one(browser, of_one_interest, server):
     running = uvicorn.Server(config)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        threading.Thread(target=running.run, args=[[listening]], daemon=True).start()
+        thread = threading.Thread(target=running.run, args=[[listening]], daemon=True)
+        thread.start()
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{listening.getsockname()[1]}/")
         expect(page.get_by_role("heading", name="One interest")).to_be_visible()
@@ -298,6 +299,7 @@ def test_one_interest_is_shown_as_one(browser, of_one_interest, server):
         expect(page.get_by_text("for a map")).to_be_visible()
         page.close()
         running.should_exit = True
+        thread.join()
 
 
 @pytest.mark.parametrize(
@@ -306,7 +308,7 @@ def test_one_interest_is_shown_as_one(browser, of_one_interest, server):
         (
             "about",
             lambda about: about["probe"]["weights"].reverse(),
-            "The server has another model",
+            "has another model",
         ),
         ("about", lambda about: about.update(format=0), "another version's"),
         ("items", None, "data/items.json is missing"),

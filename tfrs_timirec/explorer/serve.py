@@ -1,14 +1,17 @@
 """The explorer's life: what it needs is made, a server started, the page served and opened."""
 
-import re
 import socket
 import subprocess
 import sys
+import threading
+import time
 import webbrowser
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import urllib3
 import uvicorn
 
 from tfrs_timirec.errors import UserError, cleaning
@@ -16,6 +19,10 @@ from tfrs_timirec.explorer.kept import DATA, MODEL, MODELS, kept
 from tfrs_timirec.explorer.site import HOST, model_url, site
 from tfrs_timirec.export.settings import ExportSettings
 from tfrs_timirec.training.run import model_in
+
+# Between two looks whether the server answers.
+LOOK_SECONDS = 0.1
+DRAIN_SECONDS = 1
 
 
 def explore(
@@ -68,21 +75,34 @@ def _listening(port: int) -> Iterator[socket.socket]:
 
 @contextmanager
 def _server(models: Path) -> Iterator[str]:
-    """The URL of a server's REST, a process of its own."""
+    """The URL of a server's REST, a process of its own; it answers by then."""
+    with _listening(0) as free:
+        port = free.getsockname()[1]
     command = [sys.executable, "-m", "tfrs_timirec.export.server", str(models)]
-    process = subprocess.Popen(
-        [*command, "--port=0", "--rest_port=0"], stderr=subprocess.PIPE, text=True
-    )
+    command += ["--port=0", f"--rest_port={port}", f"--drain_seconds={DRAIN_SECONDS}"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # A full pipe would stop it.
+    told: deque[str] = deque(maxlen=1)
+    reading = threading.Thread(target=told.extend, args=[process.stderr], daemon=True)
+    reading.start()
 
     def end() -> None:
         process.terminate()
         process.wait()
 
+    url = f"http://{HOST}:{port}"
     with cleaning(end):
-        told = []
-        for line in process.stderr:
-            told.append(line)
-            if found := re.search(r"Serving .* REST on (\S+)$", line):
-                yield f"http://{found[1]}"
-                return
-        raise UserError(f"The server of the model ended: {' '.join(told[-1:]).strip()}")
+        while not _answers(model_url(url, MODEL)):
+            if process.poll() is not None:
+                reading.join()
+                raise UserError(f"The server of the model ended: {' '.join(told).strip()}")
+            time.sleep(LOOK_SECONDS)
+        yield url
+
+
+def _answers(url: str) -> bool:
+    """Whether a version of the model is ready."""
+    try:
+        return b'"AVAILABLE"' in urllib3.request("GET", url, retries=False, timeout=5).data
+    except urllib3.exceptions.HTTPError:
+        return False

@@ -10,6 +10,7 @@ const MOST = 3;
 export function Interests({ data, interests, answer, controls, change }) {
   const { titleOf, about } = data;
   const several = about.interests > 1;
+  const predicted = about.queries < about.interests;
   const { gains } = controls;
   const set = (number, gain) => {
     const changed = gains.map((g, i) => (i === number ? gain : g));
@@ -23,7 +24,7 @@ export function Interests({ data, interests, answer, controls, change }) {
       <div class="heading">
         <h2 id="interests-title">{several ? `${about.interests} interests` : "One interest"}</h2>
         <button type="button" hidden={!touched} onClick={() => change({ gains: gains.map(() => 1) })}>
-          As predicted
+          {predicted ? "As predicted" : "As they are"}
         </button>
       </div>
       {!several && <p class="quiet">This system makes one vector of a history: there is nothing to weigh.</p>}
@@ -44,7 +45,7 @@ export function Interests({ data, interests, answer, controls, change }) {
                   <span class="figure">{percent(interest.weight)}</span>
                 </p>
                 <label class="slider">
-                  <span>{told(interest, gains)}</span>
+                  <span>{told(interest, gains, predicted)}</span>
                   <input
                     type="range"
                     min="0"
@@ -79,9 +80,9 @@ export function Interests({ data, interests, answer, controls, change }) {
   );
 }
 
-function told({ number, predicted }, gains) {
-  if (gains[number] === 1) return "as predicted";
-  return `predicted ${percent(predicted)}, × ${gains[number].toFixed(1)}`;
+function told({ number, predicted: weight }, gains, predicted) {
+  if (gains[number] === 1) return predicted ? "as predicted" : "as it is";
+  return `${predicted ? "predicted" : "was"} ${percent(weight)}, × ${gains[number].toFixed(1)}`;
 }
 
 export function Badge({ number }) {

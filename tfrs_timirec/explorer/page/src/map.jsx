@@ -15,7 +15,7 @@ const KINDS = { tsne: "t-SNE", pca: "PCA" };
 
 /** The items in two dimensions, and where the history, its interests and the query are. */
 export function ItemMap({ data, interests, answer, add }) {
-  const { maps, titleOf } = data;
+  const { about, maps, titleOf } = data;
   const [kind, setKind] = useState("tsne");
   const [under, setUnder] = useState(null);
   const [width, setWidth] = useState(0);
@@ -28,7 +28,7 @@ export function ItemMap({ data, interests, answer, add }) {
   const height = Math.min(Math.max(width, LOWEST), HIGHEST);
   const points = useMemo(() => maps && scaled(maps, kind, width, height), [kind, width]);
   const marks = useMemo(
-    () => (points && answer?.question.history.length ? placed(maps, kind, points, interests, answer) : []),
+    () => (points && answer?.question.history.length ? placed(maps, kind, points, interests, answer, about.queries) : []),
     [points, interests, answer],
   );
 
@@ -89,7 +89,7 @@ export function ItemMap({ data, interests, answer, add }) {
     setUnder(points.tree.find(x, y, REACH / view.current.k) ?? null);
   };
   const [left, top] = under ? view.current.apply([under.x, under.y]) : [];
-  const told = `${maps.items.length.toLocaleString("en")} items by ${KINDS[kind]}; marked are the history, the recommendations, the interests and the query. Plus, minus and 0 zoom, arrows move.`;
+  const told = `${maps.items.length.toLocaleString("en")} items by ${KINDS[kind]}; marked are the history, the recommendations and the interests. Plus, minus and 0 zoom, arrows move.`;
   return (
     <section class="map" aria-labelledby="map-title">
       <div class="heading">
@@ -136,7 +136,7 @@ export function ItemMap({ data, interests, answer, add }) {
         <span><i class="ring" /> history</span>
         <span><i class="dot recommended" /> recommended</span>
         <span><i class="badge" data-interest="0">A</i> interest</span>
-        <span><b aria-hidden="true">✚</b> query</span>
+        {about.queries < about.interests && <span><b aria-hidden="true">✚</b> query</span>}
       </p>
       <p class="quiet">
         {kind === "pca"
@@ -165,9 +165,10 @@ function scaled(maps, kind, width, height) {
 const extent = (values) => values.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);
 
 /** Where the interests and the query are. */
-function placed(maps, kind, { of, x, y }, interests, { ranking }) {
+function placed(maps, kind, { of, x, y }, interests, { ranking }, queries) {
   const marked = interests.map(({ number, vector, nearest }) => ({ number, vector, nearest }));
-  if (interests.length > 1) {
+  // Where each interest is a query of its own, there is none beside.
+  if (queries < interests.length) {
     const sum = interests[0].vector.map((_, d) => interests.reduce((s, i) => s + i.weight * i.vector[d], 0));
     marked.push({ number: null, vector: sum, nearest: ranking });
   }

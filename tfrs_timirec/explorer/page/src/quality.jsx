@@ -14,12 +14,8 @@ export function Quality({ data }) {
           <h3>HR@10</h3>
           <dl class="bars">
             <Bar name="The model" value={rates.model} most={rates.oracle} />
-            {about.interests > 1 && (
-              <>
-                <Bar name="Best match" value={rates["best match"]} most={rates.oracle} />
-                <Bar name="Oracle: the best interest known" value={rates.oracle} most={rates.oracle} />
-              </>
-            )}
+            {about.queries < about.interests && <Bar name="Best match" value={rates["best match"]} most={rates.oracle} />}
+            {about.interests > 1 && <Bar name="Oracle: the best interest known" value={rates.oracle} most={rates.oracle} />}
           </dl>
           {about.interests > 1 && (
             <dl class="figures">

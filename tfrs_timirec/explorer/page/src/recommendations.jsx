@@ -9,6 +9,13 @@ export function Recommendations({ data, interests, answer, controls, change, div
   const known = answer?.question.history.length > 0;
   // Where the best-matching of several vectors ranks anyway, there is nothing to compare with.
   const compared = known && about.interests > 1 && about.queries < about.interests;
+  const heading = compared
+    ? "By the predicted interests"
+    : answer && !known
+      ? "Most popular"
+      : about.interests > 1
+        ? "By the best match"
+        : "Ranking";
   const { k } = controls;
   const ranking = answer?.ranking.slice(0, k) ?? [];
   const best = answer?.bestMatch.slice(0, k) ?? [];
@@ -22,7 +29,7 @@ export function Recommendations({ data, interests, answer, controls, change, div
       {next >= 0 && <Next {...{ data, answer, compared, bestPlaces }} />}
       <div class="rankings">
         <div>
-          <h3 id="ranking-title">{compared ? "By the predicted interests" : known || !answer ? "Ranking" : "Most popular"}</h3>
+          <h3 id="ranking-title">{heading}</h3>
           <ol class="ranking" aria-labelledby="ranking-title">
             {ranking.map(({ item, interest }, place) => (
               <li key={item} class={item === next ? "next" : ""}>
