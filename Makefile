@@ -4,7 +4,7 @@ BIN = $(VENV)/bin
 TESTS = tests
 PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadgroup
 
-.PHONY: train test narrow faults lint explorer clean
+.PHONY: train test narrow faults docs lint explorer clean
 
 # Trains on the embedded data set, evaluates and exports; goes on where an interrupted run stopped.
 train: $(VENV)/installed
@@ -24,6 +24,11 @@ narrow: $(VENV)/installed
 faults: $(VENV)/installed
 	$(BIN)/python -m pytest tests/faults -m "faults or not faults"
 
+# The site, in site/; it executes the tutorial.
+docs: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	$(BIN)/python -m pytest tests/test_docs.py -m site
+
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,4 +46,4 @@ $(VENV)/installed: requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs data models
+	rm -rf $(VENV) runs data models site

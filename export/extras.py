@@ -13,16 +13,13 @@ _SERVING = {
     "grpc_health": "grpcio-health-checking",
     "grpc_reflection": "grpcio-reflection",
     "prometheus_client": "prometheus-client",
+    "starlette": "starlette",
+    "uvicorn": "uvicorn",
+    "httptools": "httptools",
 }
 _PACKAGES = {
     "serving": _SERVING,
-    "explorer": {
-        **_SERVING,
-        "openTSNE": "openTSNE",
-        "starlette": "starlette",
-        "urllib3": "urllib3",
-        "uvicorn": "uvicorn",
-    },
+    "explorer": {**_SERVING, "openTSNE": "openTSNE", "urllib3": "urllib3"},
 }
 
 

@@ -19,7 +19,7 @@ def read_metadata(settings: ExportSettings, column: str, item_ids: pa.Array) -> 
         item_ids: The catalogue's ids, index 1 first.
 
     Returns:
-        A text an item, "" for items that the file does not have; None without a file.
+        One text per item, "" for items that the file does not have; None without a file.
 
     Raises:
         UserError: If the file cannot be read or lacks a column.

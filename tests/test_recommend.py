@@ -84,7 +84,7 @@ def test_a_folder_of_something_else(trained, tmp_path):
         write_shards(folder, tmp_path / "recs", 6)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
-    with pytest.raises(UserError, match="is no folder of recommendations"):
+    with pytest.raises(UserError, match="is not a folder of recommendations"):
         write_shards(folder, tmp_path / "other", 5)
     with pytest.raises(UserError, match="k is 61"):
         write_shards(folder, tmp_path / "new", 61)

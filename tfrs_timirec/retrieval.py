@@ -64,10 +64,10 @@ class Retrieval:
         """The best items of each user, block by block, users with histories of like length first.
 
         Args:
-            histories: A history a user.
+            histories: One history per user.
             k: How many, at most the catalogue's size.
             allowed: bool [items], which items may be recommended.
-            explain: Whether to tell where they come from.
+            explain: Whether to say where they come from.
         """
         size = max(1, min(USERS_A_BLOCK, SCORES_A_BLOCK // self._system.num_items))
         forbidden = np.flatnonzero(~allowed)

@@ -25,16 +25,16 @@ _ABOUT = "_recommendations.json"
 
 
 def write_shards(folder: Path, out: Path, k: int, users: Path | None = None) -> int:
-    """Writes the best items of users, shard by shard; shards that are there are passed over.
+    """Writes the best items of users, shard by shard; shards that exist are skipped.
 
-    A shard, `part-00000.parquet` and so on, has a row a recommendation: the user's and the item's
-    column named as in the log, `rank` from 1, and `score`. Users come in the order in which they
-    are kept.
+    A shard, `part-00000.parquet` and so on, has one row per recommendation: the user's and the
+    item's column named as in the log, `rank` from 1, and `score`. Users come in the order in
+    which they are kept.
 
     Args:
         folder: Of a run or a saved recommender.
         out: The folder of the shards.
-        k: Items a user.
+        k: Items per user.
         users: A text file of the ids to recommend to, one a line; None recommends to all.
 
     Returns:
@@ -138,7 +138,7 @@ def _begin(out: Path, digest: str, k: int, wanted: pa.Array | None) -> None:
         return
     beginning = out.is_dir() and all(left.suffix == ".part" for left in out.iterdir())
     if out.exists() and not beginning:
-        raise UserError(f"{out} is there and is no folder of recommendations: name another one.")
+        raise UserError(f"{out} exists and is not a folder of recommendations: name another one.")
     with told(out):
         out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(of) + "\n"

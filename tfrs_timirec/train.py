@@ -53,7 +53,7 @@ def _main() -> None:
     except Stopped as stopped:
         arguments = sys.argv[1:] + ["--resume"] * (not parsed.resume)
         command = f"{program('train')} {shlex.join(arguments)}"
-        raise Stopped(stopped.number, f"Interrupted. Go on with: {command}") from None
+        raise Stopped(stopped.number, f"Interrupted. Continue with: {command}") from None
 
 
 def run_name(settings: "Settings", config: str | None = None, own: str | None = None) -> str:

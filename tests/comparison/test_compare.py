@@ -84,7 +84,7 @@ def report(config) -> Path:
     interrupted.send_signal(signal.SIGINT)
     _, errors = interrupted.communicate(timeout=120)
     assert interrupted.returncode == 130, errors
-    assert "Go on with the same command" in errors
+    assert "Continue with the same command" in errors
     again = compare(config)
     _, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors

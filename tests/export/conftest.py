@@ -149,12 +149,19 @@ class Server:
         folder: Of the models.
         flags: Further ones.
         **kwargs: Of the process.
+
+    Attributes:
+        address: Of gRPC.
+        url: Of the models by REST, if the flags ask for it.
     """
 
     def __init__(self, folder: Path, *flags: str, **kwargs):
         command = ["-m", "tfrs_timirec.export.server", folder, "--port=0", "--poll_seconds=0.2"]
         self.process = Popen([*command, *flags], stderr=subprocess.PIPE, text=True, **kwargs)
+        self.url = None
         for line in self.process.stderr:
+            if found := re.search(r"REST on (\S+)$", line):
+                self.url = found[1] + "/v1/models"
             if found := re.search(r"Serving .* on (\S+)$", line):
                 self.address = found[1]
                 break
@@ -193,7 +200,7 @@ def serve():
 @pytest.fixture(scope="session")
 def server(exports):
     """A server of TiMiRec that all tests share, and that must survive them all."""
-    server = Server(exports["timirec"])
+    server = Server(exports["timirec"], "--rest_port=0")
     yield server
     assert server.process.poll() is None
     server.stop()

@@ -33,7 +33,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
     done = processes.run([script, log, run, json.dumps(settings), 2])
     assert done.returncode == 1 and "told: Stopped after 2 rows" in done.stderr, done.stderr
     assert not (run / "model").exists()
-    with pytest.raises(UserError, match="is not trained to its end"):
+    with pytest.raises(UserError, match="has not finished training"):
         Recommender.load(run)
 
     rows, all_rows = [], []

@@ -11,7 +11,7 @@ from tfrs_timirec.ranges import Count, Few
 
 @dataclass
 class ComparisonSettings:
-    """What is compared, and how it is told.
+    """What is compared, and how it is reported.
 
     Args:
         base: What all trainings share; a system takes of its model settings those that it has.
@@ -28,7 +28,7 @@ class ComparisonSettings:
         case_user: The user of the case study; null takes one whom the predictor helps.
         runs: The folder of the run folders.
         out: The folder of the report.
-        jobs: Trainings at a time.
+        jobs: How many trainings run at a time.
     """
 
     base: Settings

@@ -7,7 +7,7 @@ import logging
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,13 +123,16 @@ def _amounts(interactions: int, users: int, items: int) -> str:
 @contextmanager
 def _duckdb(folder: Path, setting: str) -> Iterator["BaseBackend"]:
     """A connection that spills into the folder; errors of the disk name what sets the folder."""
+    import duckdb
     import ibis
 
     with _writing(folder, setting), scratch(folder, ".duckdb") as spill:
         connection = ibis.duckdb.connect(memory_limit=_MEMORY, temp_directory=str(spill))
         try:
-            # It would print to standard output, which belongs to the commands.
-            connection.raw_sql("SET enable_progress_bar = false")
+            # It would print to standard output, which belongs to the commands. In Jupyter without
+            # ipywidgets DuckDB shows no bar, and refuses to be told so.
+            with suppress(duckdb.InvalidInputException):
+                connection.raw_sql("SET enable_progress_bar = false")
             yield connection
         finally:
             connection.disconnect()

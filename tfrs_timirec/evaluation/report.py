@@ -1,4 +1,4 @@
-"""The figures of an evaluation, and the table that tells them."""
+"""The figures of an evaluation, and the table that shows them."""
 
 from collections.abc import Sequence
 from typing import Any

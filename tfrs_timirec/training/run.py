@@ -210,17 +210,17 @@ def _flat(settings: dict, prefix: str = "") -> dict[str, Any]:
 
 
 def model_in(folder: Path) -> Path:
-    """The folder of a saved recommender: itself, or what a run that has ended holds.
+    """The folder of a saved recommender: itself, or the one in a finished run.
 
     Raises:
-        UserError: If the run has not ended.
+        UserError: If the run has not finished.
     """
     run = Run(folder)
     if run.model.is_dir():
         return run.model
     if run.is_there:
         raise UserError(
-            f"The run {folder} is not trained to its end: go on with it by "
+            f"The run {folder} has not finished training: continue it with "
             "python -m tfrs_timirec.train --resume and its settings."
         )
     return folder
