@@ -18,7 +18,6 @@ import uvicorn
 from tests.processes import Popen
 from tfrs_timirec.explorer.kept import DATA, MODELS
 from tfrs_timirec.explorer.site import model_url, site
-from tfrs_timirec.export.server.settings import ServerSettings
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is absent")
 from axe_playwright_python.sync_playwright import Axe  # noqa: E402
@@ -27,8 +26,6 @@ from playwright.sync_api import Page, expect  # noqa: E402
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 if CHROMIUM is None:
     pytest.skip("Chromium is absent: apt-get install chromium", allow_module_level=True)
-if not hasattr(ServerSettings, "rest_port"):
-    pytest.skip("the embedded server has no REST", allow_module_level=True)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 # Of a machine with other work.
 expect.set_options(timeout=30_000)
