@@ -4,7 +4,7 @@ BIN = $(VENV)/bin
 TESTS = tests
 PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadgroup
 
-.PHONY: train test narrow faults docs lint clean
+.PHONY: train test narrow faults docs lint explorer clean
 
 # Trains on the embedded data set, evaluates and exports; goes on where an interrupted run stopped.
 train: $(VENV)/installed
@@ -32,6 +32,11 @@ docs: $(VENV)/installed
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# Builds the explorer's page of its sources; what is built is committed, so that only who changes it
+# needs npm.
+explorer:
+	cd tfrs_timirec/explorer/page && npm ci --no-audit --no-fund && npm run build
 
 $(VENV)/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit( \

@@ -14,7 +14,7 @@ import pytest
 from tests.processes import Popen
 
 # Fixtures that take long to make: the tests that share one are one worker's.
-LONG_FIXTURES = ("recommenders", "systems")
+LONG_FIXTURES = ("recommenders", "systems", "explored")
 SHARED = Path(os.environ.get("TFRS_TIMIREC_SHARED", Path(__file__).parents[2] / "shared"))
 
 

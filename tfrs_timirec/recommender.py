@@ -41,7 +41,7 @@ from tfrs_timirec.training.continuing import (
 from tfrs_timirec.training.curve import write_curve
 from tfrs_timirec.training.loop import Training
 from tfrs_timirec.training.progress import Progress
-from tfrs_timirec.training.run import Run
+from tfrs_timirec.training.run import Run, model_in
 
 Unknown = Literal["error", "popular", "skip"]
 Epoch = Callable[[dict[str, Any]], object]
@@ -672,23 +672,6 @@ class Recommender:
     def _native(self, table: pa.Table, asked_with: Any) -> Any:
         """The table as the kind of table that the question or else the log came in."""
         return table_of(kind_of(asked_with) or self._kind, table)
-
-
-def model_in(folder: Path) -> Path:
-    """The folder of a saved recommender: itself, or the one in a finished run.
-
-    Raises:
-        UserError: If the run has not finished.
-    """
-    run = Run(folder)
-    if run.model.is_dir():
-        return run.model
-    if run.is_there:
-        raise UserError(
-            f"The run {folder} has not finished training: continue it with "
-            "python -m tfrs_timirec.train --resume and its settings."
-        )
-    return folder
 
 
 def _places(ids: pa.Array, known: pa.Array, name: str) -> np.ndarray:

@@ -16,7 +16,8 @@ from tfrs_timirec.data.instances import whole_histories
 from tfrs_timirec.data.store import SequenceStore
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.files import locked, told, write_whole
-from tfrs_timirec.recommender import Recommender, model_in
+from tfrs_timirec.recommender import Recommender
+from tfrs_timirec.training.run import model_in
 
 USERS_A_SHARD = 10_000
 # Readers of Parquet folders pass over names with an underscore.

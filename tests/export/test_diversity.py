@@ -70,6 +70,18 @@ def test_each_user_of_a_batch_is_answered_as_alone(ask):
         assert len(set(answered[:k])) == k and not {i.encode() for i in history if i} & {*answered}
 
 
+def test_it_explains_what_it_chose(ask, loaded):
+    history = [["i1", "i2", "i3"], ["i40", "i41", ""]]
+    diverse, plain = ask(history, 6, 0.05), loaded["timirec", "exact"]("explain", history=history)
+    np.testing.assert_array_equal(diverse["attention"], plain["attention"])
+    everything = loaded["timirec", "exact"]("explain", history=history, k=60)
+    for row in range(2):
+        pairs = everything["item_ids"][row], everything["item_interests"][row]
+        comes_from = dict(zip(*pairs, strict=True))
+        items = diverse["item_ids"][row]
+        assert diverse["item_interests"][row].tolist() == [comes_from[item] for item in items]
+
+
 def test_it_chooses_among_what_may_be_recommended(ask):
     among = [[f"i{i}" for i in range(20)]]
     answer = ask([["i1"]], 20, 1.0, among=among, exclude=[["i2", "i3"]])

@@ -81,6 +81,7 @@ def test_vectors_and_interest_weights(recommenders, loaded, system):
     outputs = loaded[system, "exact"]("user_vectors", **inputs(recommender, ids, times))
     expected = truth(recommender, items[:, -LENGTH:], times[:, -LENGTH:])
     np.testing.assert_allclose(outputs["query_vectors"], expected.queries, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(outputs["interests"], expected.interests, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(outputs["interest_weights"], expected.weights, rtol=1e-5, atol=1e-6)
     many = {"timirec": (1, 2), "comirec": (2, 2)}.get(system, (1, 1))
     assert (outputs["query_vectors"].shape[1], outputs["interest_weights"].shape[1]) == many
