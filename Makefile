@@ -4,16 +4,18 @@ BIN = $(VENV)/bin
 TESTS = tests
 PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadgroup
 
-.PHONY: train test narrow faults spark lint clean
+.PHONY: train test narrow faults spark docs lint explorer clean
 
 # Trains on the embedded data set, evaluates and exports; goes on where an interrupted run stopped.
 train: $(VENV)/installed
 	$(BIN)/python -m tfrs_timirec.train --config configs/synthetic.yaml --resume --export models
 
+# XLA compiles in less time so, and the tests compile more than they compute.
 test: $(VENV)/installed
-	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
+	XLA_FLAGS=--xla_backend_optimization_level=0 $(BIN)/python -m pytest $(PARALLEL) $(TESTS)
 
-# The tests once more without the processor's widest vector units, whose sums come in another order.
+# The tests once more, compiled as for users, but without the processor's widest vector units, whose
+# sums come in another order.
 narrow: $(VENV)/installed
 	XLA_FLAGS=--xla_cpu_max_isa=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest \
 		$(PARALLEL)
@@ -26,9 +28,19 @@ faults: $(VENV)/installed
 spark: $(VENV)/installed
 	$(BIN)/python -m pytest tests/data/test_spark.py tests/test_recommend_spark.py -m spark
 
+# The site, in site/; it executes the tutorial.
+docs: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	$(BIN)/python -m pytest tests/test_docs.py -m site
+
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# Builds the explorer's page of its sources; what is built is committed, so that only who changes it
+# needs npm.
+explorer:
+	cd tfrs_timirec/explorer/page && npm ci --no-audit --no-fund && npm run build
 
 $(VENV)/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit( \
@@ -38,4 +50,4 @@ $(VENV)/installed: requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs data models
+	rm -rf $(VENV) runs data models site

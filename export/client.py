@@ -111,7 +111,11 @@ class Client:
         tls: TLS | None = None,
     ):
         import grpc
-        from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+        from tfrs_timirec.export.messages import without_tensorflow
+
+        with without_tensorflow():
+            from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
         options = [("grpc.service_config", json.dumps(RETRIES)), ("grpc.enable_retries", 1)]
         if tls:
@@ -203,7 +207,11 @@ class Client:
         Args:
             histories: Item ids of each user, oldest first.
             diversity: What an item gains for each chosen one of another category, in scores.
-            k, exclude, times, among, interest_weights: As in `recommend`.
+            k: As in `recommend`, as all that follow.
+            exclude: As in `recommend`.
+            times: As in `recommend`.
+            among: As in `recommend`.
+            interest_weights: As in `recommend`.
 
         Returns:
             The recommendations of each user in the order they were chosen.
@@ -301,16 +309,17 @@ class Client:
         return _padded([[str(item).encode() for item in row] for row in rows], object, b"")
 
     def _predict(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        import tensorflow as tf
         from tensorflow_serving.apis.predict_pb2 import PredictRequest
+
+        from tfrs_timirec.export.messages import array_of, write
 
         request = PredictRequest()
         request.model_spec.name = self._model
         request.model_spec.signature_name = signature
         for name, array in inputs.items():
-            request.inputs[name].CopyFrom(tf.make_tensor_proto(array, shape=array.shape))
+            write(request.inputs[name], array)
         response = self._prediction.Predict(request, timeout=self._timeout)
-        return {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
+        return {name: array_of(proto) for name, proto in response.outputs.items()}
 
 
 def _recommendations(outputs: dict[str, np.ndarray]) -> list[list[Recommendation]]:

@@ -26,10 +26,12 @@ def diverse_places(
     batch = tf.shape(scores)[0]
 
     def choose(i, left, bonus, chosen_scores, chosen_places):
-        place = tf.argmax(left + bonus, axis=1, output_type=tf.int32)
+        # In double precision, or a large λ would leave nothing of the differences in score.
+        place = tf.argmax(tf.cast(left, tf.float64) + bonus, axis=1, output_type=tf.int32)
         score = tf.gather(left, place, batch_dims=1)
         category = tf.gather(categories, place, batch_dims=1)
-        bonus += diversity * tf.cast(categories != category[:, None], tf.float32)
+        others = tf.cast(categories != category[:, None], tf.float64)
+        bonus += tf.cast(diversity, tf.float64) * others
         left = tf.where(tf.range(tf.shape(left)[1]) == place[:, None], -math.inf, left)
         return (
             i + 1,
@@ -45,7 +47,7 @@ def diverse_places(
         (
             0,
             scores,
-            tf.zeros_like(scores),
+            tf.zeros_like(scores, tf.float64),
             tf.TensorArray(tf.float32, size=k, element_shape=scores.shape[:1]),
             tf.TensorArray(tf.int32, size=k, element_shape=scores.shape[:1]),
         ),

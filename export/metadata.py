@@ -19,13 +19,55 @@ def read_metadata(settings: ExportSettings, column: str, item_ids: pa.Array) -> 
         item_ids: The catalogue's ids, index 1 first.
 
     Returns:
-        A text an item, "" for items that the file does not have; None without a file.
+        One text per item, "" for items that the file does not have; None without a file.
 
     Raises:
         UserError: If the file cannot be read or lacks a column.
     """
     if settings.titles is None:
         return None
+    relation, names = _metadata(settings)
+    for name in (settings.titles_id_column, column):
+        if name not in names:
+            raise UserError(
+                f"The titles {settings.titles} have no column {name}; they have {', '.join(names)}."
+            )
+    columns = [names[settings.titles_id_column], names[column]]
+    rows = relation.select(*(duckdb.ColumnExpression(c).cast("VARCHAR") for c in columns))
+    try:
+        texts = dict(rows.fetchall())
+    except duckdb.Error as error:
+        raise _unreadable(settings, error) from None
+    return [texts.get(str(item)) or "" for item in item_ids.to_pylist()]
+
+
+def read_categories(settings: ExportSettings, item_ids: pa.Array) -> list[list[str]] | None:
+    """The categories of each item of the catalogue, of which it may have several.
+
+    They stand between bars (`Comedy|Drama`) or, in a column with the typed header `token_seq`,
+    between spaces.
+
+    Args:
+        settings: The file and its columns of ids and of categories.
+        item_ids: The catalogue's ids, index 1 first.
+
+    Returns:
+        An item each; None without a column of categories.
+
+    Raises:
+        UserError: If the file cannot be read or lacks a column.
+    """
+    if settings.titles is None or settings.categories_column is None:
+        return None
+    texts = read_metadata(settings, settings.categories_column, item_ids)
+    _, names = _metadata(settings)
+    spaced = names[settings.categories_column].endswith(":token_seq")
+    parts = [text.split() if spaced else text.split("|") for text in texts]
+    return [list(dict.fromkeys(part.strip() for part in of if part.strip())) for of in parts]
+
+
+def _metadata(settings: ExportSettings) -> tuple[duckdb.DuckDBPyRelation, dict[str, str]]:
+    """The file, and its columns by their names without types."""
     path = Path(settings.titles)
     try:
         relation = (
@@ -34,15 +76,9 @@ def read_metadata(settings: ExportSettings, column: str, item_ids: pa.Array) -> 
             else duckdb.read_csv(str(path), all_varchar=True, header=True)
         )
     except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"The titles {path} cannot be read: {reason}") from None
-    names = {name.split(":")[0]: name for name in relation.columns}
-    for name in (settings.titles_id_column, column):
-        if name not in names:
-            raise UserError(
-                f"The titles {path} have no column {name}; they have {', '.join(names)}."
-            )
-    columns = [names[settings.titles_id_column], names[column]]
-    rows = relation.select(*(duckdb.ColumnExpression(c).cast("VARCHAR") for c in columns))
-    texts = dict(rows.fetchall())
-    return [texts.get(str(item)) or "" for item in item_ids.to_pylist()]
+        raise _unreadable(settings, error) from None
+    return relation, {name.split(":")[0]: name for name in relation.columns}
+
+
+def _unreadable(settings: ExportSettings, error: duckdb.Error) -> UserError:
+    return UserError(f"The titles {settings.titles} cannot be read: {str(error).splitlines()[0]}")

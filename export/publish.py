@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,10 @@ _PUBLISHING = ".publishing.json"
 
 
 def publish(
-    recommender: Recommender, out: Path, settings: ExportSettings
+    recommender: Recommender,
+    out: Path,
+    settings: ExportSettings,
+    names: Sequence[str] | None = None,
 ) -> tuple[list[Path], list[str | int]]:
     """Exports a recommender as the next version of the models `exact` and `scann`.
 
@@ -40,6 +44,7 @@ def publish(
         recommender: Which is trained.
         out: The folder of the models.
         settings: What the models answer.
+        names: Which of `MODELS`; None is all whose packages are there.
 
     Returns:
         The folders of the new versions, and two ids of items to try them with.
@@ -84,7 +89,7 @@ def publish(
         _repair(out)
         folders = [out / name for name in MODELS if (out / name).exists()]
         number = 1 + max((n for folder in folders for n in numbered_versions(folder)), default=0)
-        parts = [out / name / f".{number}.part" for name in models()]
+        parts = [out / name / f".{number}.part" for name in names or models()]
         try:
             for part in parts:
                 model = part.parent.name

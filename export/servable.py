@@ -91,7 +91,7 @@ class Servable(tf.Module):
         }
         if self._categories is not None:
             diverse = user | {"diversity": tf.TensorSpec(None, tf.float32)} | choice
-            signatures["diverse"] = signature(self.recommend, diverse, self._defaults)
+            signatures["diverse"] = signature(self.explain, diverse, self._defaults)
         return signatures
 
     def recommend(self, inputs: Tensors) -> Tensors:
@@ -114,7 +114,7 @@ class Servable(tf.Module):
         """What `recommend` answers, and where it comes from.
 
         Args:
-            inputs: Those of `recommend`.
+            inputs: Those of `recommend`; `diverse` is this with its `diversity`.
 
         Returns:
             What `recommend` returns; `item_interests` int32 [batch, k], the interest that each item
@@ -151,10 +151,15 @@ class Servable(tf.Module):
             inputs: Those of the tower.
 
         Returns:
-            `query_vectors` float32 [batch, M, D] and `interest_weights` float32 [batch, K].
+            `query_vectors` float32 [batch, M, D], `interests` float32 [batch, K, D], what they are
+            made of, and `interest_weights` float32 [batch, K].
         """
         users = self._tower(checked(inputs, self._catalogue.size, self._settings))
-        return {"query_vectors": users.queries, "interest_weights": users.weights}
+        return {
+            "query_vectors": users.queries,
+            "interests": users.interests,
+            "interest_weights": users.weights,
+        }
 
     def _best(self, inputs):
         """The users, and scores and item indices of their best items, [batch, k]."""

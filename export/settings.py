@@ -10,7 +10,7 @@ class ExportSettings:
     """What the exported models answer, and how ScaNN's index is built.
 
     Args:
-        k: Recommendations a user, where the request does not say.
+        k: Recommendations per user, where the request does not say.
         exclude_history: Never recommends an item of the history.
         titles: A CSV, TSV, Parquet or typed-header file whose titles ride along with the items.
         titles_id_column: Its column of the item's id.
@@ -19,10 +19,10 @@ class ExportSettings:
         leaves: Leaves of ScaNN's tree; null chooses by the catalogue's size.
         leaves_to_search: Leaves that a query searches; null chooses by the catalogue's size.
         reordering: Candidates that ScaNN scores exactly for each item asked for; null is 4.
-        request_rows: Users of a request at most.
-        input_elements: Values of an input at most, of all users together; one row that stands for
-            all counts for each. So many items may be asked for at most, of all users together.
-        request_scores: Scores that a request may take at most: users times query vectors times the
+        request_rows: The most users in a request.
+        input_elements: The most values in an input, over all users, where a row that stands for all
+            counts for each; also the most items that all users together may ask for.
+        request_scores: The most scores that a request may take: users times query vectors times the
             catalogue where all of it is scored, users times candidates times k of a diverse set.
     """
 

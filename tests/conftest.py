@@ -11,11 +11,16 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-# JAX, which TensorFlow imports where it is installed, would ask for more.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from tests.processes import Popen
+
 # Fixtures that take long to make: the tests that share one are one worker's.
-LONG_FIXTURES = ("recommenders", "systems")
+LONG_FIXTURES = ("recommenders", "systems", "explored")
 SHARED = Path(os.environ.get("TFRS_TIMIREC_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, for many tests wait for servers and clocks."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_itemcollected(item):
@@ -74,14 +79,9 @@ def start():
     """Starts a module as a process of its own; what still runs in the end is killed."""
     processes = []
 
-    def start(module: str, *arguments: str) -> subprocess.Popen:
-        process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            cwd=Path(__file__).parents[1],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def start(module: str, *arguments: str) -> Popen:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        process = Popen(["-m", module, *arguments], **pipes)
         processes.append(process)
         return process
 
@@ -130,6 +130,7 @@ class Systems(NamedTuple):
 def systems(log, tmp_path_factory):
     """A run of each system, trained by the command on a log of its own."""
     from tfrs_timirec import Recommender, train
+    from tfrs_timirec.data import instances
     from tfrs_timirec.models.systems import SYSTEMS
 
     folder = tmp_path_factory.mktemp("systems")
@@ -158,5 +159,7 @@ def systems(log, tmp_path_factory):
             ]
             patch.setattr(sys, "argv", ["command", *commands[system]])
             patch.setattr(Recommender, "fit", kept)
+            # Each step is compiled once.
+            patch.setattr(instances, "WIDTHS", (1,))
             train.main()
     return Systems(folder, recommenders, commands)

@@ -22,6 +22,7 @@ MAY_IMPORT = {
         "training",
     },
     "shards": {"answers", "data", "recommender", "saving"},
+    "explorer": {"config", "data", "evaluation", "export", "models", "recommender", "saving"},
     "comparison": {"config", "data", "evaluation", "export", "models", "recommender"},
 }
 EVERYWHERE = {"errors", "files", "memory", "ranges", "tfrs"}

@@ -55,7 +55,7 @@ def test_no_command_is_a_mistake(arguments):
     assert done.returncode == 2 and "COMMAND" in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["evaluate", "recommend", "export", "serve", "ask"])
+@pytest.mark.parametrize("name", ["evaluate", "recommend", "export", "serve", "ask", "explore"])
 def test_the_help_of_a_command_imports_no_tensorflow(name):
     done = timirec(name, "--help")
     assert done.returncode == 0, done.stderr
@@ -77,6 +77,12 @@ def test_a_missing_extra_is_told_before_any_work(arguments):
     assert "tensorflow-serving-api" in done.stderr
     assert "pip install 'tfrs-timirec[serving]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_missing_extra_of_the_explorer_is_told_before_any_work():
+    done = timirec("explore", "run", absent="openTSNE,tensorflow")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "openTSNE is not installed: pip install 'tfrs-timirec[explorer]'" in done.stderr
 
 
 def test_a_configuration_is_found_by_its_name(tmp_path, monkeypatch):

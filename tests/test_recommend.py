@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -10,10 +9,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from tests.processes import Popen, run
 from tfrs_timirec import UserError, shards
 from tfrs_timirec.shards import write_shards
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +66,8 @@ def test_what_is_there_is_not_computed_again(trained, small_shards, tmp_path):
     ("lines", "said"),
     [
         ("", "has no ids"),
-        ("u1\nnobody\nno one\n", "has 2 ids that are no users of the log"),
-        (b"\xff\xfe", "is no text in UTF-8"),
+        ("u1\nnobody\nno one\n", "has 2 ids that are not users of the log"),
+        (b"\xff\xfe", "is not UTF-8 text"),
     ],
 )
 def test_a_file_of_users_that_cannot_be_used(trained, tmp_path, lines, said):
@@ -86,7 +84,7 @@ def test_a_folder_of_something_else(trained, tmp_path):
         write_shards(folder, tmp_path / "recs", 6)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
-    with pytest.raises(UserError, match="is no folder of recommendations"):
+    with pytest.raises(UserError, match="is not a folder of recommendations"):
         write_shards(folder, tmp_path / "other", 5)
     with pytest.raises(UserError, match="k is 61"):
         write_shards(folder, tmp_path / "new", 61)
@@ -96,24 +94,16 @@ def test_a_folder_of_something_else(trained, tmp_path):
 def test_interrupted_it_goes_on(trained, tmp_path, number):
     _, folder = trained
     out = tmp_path / "recs"
-    command = [sys.executable, "-m", "tfrs_timirec.recommend", folder, "--out", out]
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell starts background processes deaf to it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    while not out.exists():
-        assert process.poll() is None, process.communicate()
+    command = ["-m", "tfrs_timirec.recommend", folder, "--out", out]
+    process = Popen(command, stderr=subprocess.PIPE, text=True)
+    while not out.exists() and process.poll() is None:
         time.sleep(0.001)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     if process.returncode:  # It may have been quicker.
         assert process.returncode in (130, 143)
         assert "Traceback" not in errors and "the same command" in errors
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = run(command)
     assert done.returncode == 0, done.stderr
     assert "400 users" in done.stdout
     assert len(read(out)) == 4_000

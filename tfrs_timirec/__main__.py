@@ -18,7 +18,7 @@ def _main() -> None:
     parser = argparse.ArgumentParser(
         prog="timirec",
         description="Multi-interest sequential recommendation on TensorFlow Recommenders.",
-        epilog="timirec COMMAND --help tells what a command takes.",
+        epilog="timirec COMMAND --help lists what a command takes.",
     )
     parser.add_argument("--version", action="version", version=f"timirec {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

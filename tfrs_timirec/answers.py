@@ -15,9 +15,9 @@ class Question:
     """Who is asked for.
 
     Args:
-        histories: A history a user.
+        histories: One history per user.
         name: The column that names the user.
-        ids: [users], what stands in it.
+        ids: [users], its values.
         item_column: The column that names the item.
         item_ids: The catalogue.
     """
@@ -52,7 +52,7 @@ def in_order(answers: Iterable[Best], max_length: int) -> Best:
 
 
 def recommendations(question: Question, best: Best, because: bool = False) -> pa.Table:
-    """A row a recommendation, user by user, the best first.
+    """One row per recommendation, user by user, the best first.
 
     Args:
         question: Who was asked for.
@@ -77,7 +77,7 @@ def recommendations(question: Question, best: Best, because: bool = False) -> pa
 
 
 def interests(question: Question, best: Best) -> pa.Table:
-    """A row an interest of each user: what it weighs."""
+    """One row per user and interest: its weight."""
     users, number = best.weights.shape
     return pa.table(
         {
@@ -89,7 +89,7 @@ def interests(question: Question, best: Best) -> pa.Table:
 
 
 def shares(question: Question, best: Best) -> pa.Table:
-    """A row for each item of a history and each interest: what the one adds to the other."""
+    """One row per item of a history and interest: what the item adds to the interest."""
     history = question.histories.histories(best.rows, best.attention.shape[1])
     user, column, interest = np.nonzero(
         np.broadcast_to(history[:, :, None] > 0, best.attention.shape)

@@ -9,6 +9,7 @@ COMMANDS = {
     "evaluate": ("tfrs_timirec.evaluate", "evaluates a trained recommender again"),
     "compare": ("tfrs_timirec.compare", "trains several systems and compares them in a report"),
     "recommend": ("tfrs_timirec.recommend", "writes recommendations for all users as Parquet"),
+    "explore": ("tfrs_timirec.explore", "shows a recommender's interests on a page in the browser"),
     "export": ("tfrs_timirec.export", "exports a recommender as SavedModels"),
     "serve": ("tfrs_timirec.export.server", "answers gRPC requests with exported models"),
     "ask": ("tfrs_timirec.export.client", "asks a server for the recommendations of a history"),

@@ -67,7 +67,7 @@ def compare(settings: "ComparisonSettings", source: str) -> None:
 
             write_report(settings, plan)
     except Stopped as stopped:
-        raise Stopped(stopped.number, "Saved. Go on with the same command.") from None
+        raise Stopped(stopped.number, "Saved. Continue with the same command.") from None
     print(f"Wrote {Path(settings.out) / 'report.html'}")
 
 

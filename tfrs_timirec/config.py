@@ -39,14 +39,14 @@ class DataSettings:
 
     Args:
         source: `synthetic`, `beauty`, `ml-1m`, `ml-100k`, or the path or glob of your own log.
-        format: The files' format; `auto` decides by their ending.
+        format: The files' format; `auto` decides by their extension.
         user_column: The column of the user's id.
         item_column: The column of the item's id.
         time_column: The column of the time (numbers, or dates and times); null where the
             file order is the order in time.
         rating_column: The column of the rating, needed with `min_rating` only.
         min_rating: Interactions rated lower are dropped; null keeps all.
-        core: Users and items with fewer interactions are dropped, repeatedly, until none is left.
+        core: Users and items with fewer interactions are dropped, repeatedly, until none are left.
         split: `leave_one_out` tests on each user's last item and validates on the one before;
             `temporal` trains on what came before a point in time, validates on the next stretch
             and tests on the last; `none` trains on everything.
@@ -83,12 +83,12 @@ class TrainingSettings:
     """How each of the two phases is trained.
 
     Args:
-        batch_size: Instances a step.
+        batch_size: Instances per step.
         learning_rate: Adam's step size.
-        schedule: What becomes of it: `constant`, or falling to 0 over `max_epochs` as a `cosine`.
+        schedule: How it changes: `constant`, or falling to 0 over `max_epochs` as a `cosine`.
         weight_decay: L2 coefficient, added to the gradient.
         initial_stddev: Standard deviation of the initial weights.
-        max_epochs: Most epochs of a phase.
+        max_epochs: The most epochs of a phase.
         patience: Epochs without a better validation metric after which a phase stops.
         decline: Epochs of uninterrupted decline of that metric after which a phase stops.
         deterministic: Same machine, same seed, same weights, bit for bit.
@@ -130,7 +130,7 @@ class Settings:
         model: The system and its own settings.
         training: How each of the two phases is trained.
         evaluation: How the model is judged.
-        seed: Everything random hangs on it.
+        seed: Everything random depends on it.
     """
 
     data: DataSettings
@@ -155,7 +155,7 @@ def config_path(name: str | Path) -> Path:
     """The YAML file of a configuration.
 
     Args:
-        name: A path, or the name of a configuration that comes with the package, as `beauty`.
+        name: A path, or the name of a configuration that comes with the package, such as `beauty`.
 
     Raises:
         UserError: If there is neither.
@@ -175,14 +175,14 @@ def add_settings(parser: ArgumentParser, system: str, prefix: str = "") -> None:
     """Adds a flag for each setting to a parser.
 
     Args:
-        parser: Where to.
+        parser: The parser.
         system: Whose settings `model` has.
         prefix: What the names of the flags begin with, such as `base.`.
     """
     for name, section in _sections(system).items():
         parser.add_class_arguments(section, prefix + name)
     parser.add_argument(
-        f"--{prefix}seed", type=Seed, default=0, help="Everything random hangs on it."
+        f"--{prefix}seed", type=Seed, default=0, help="Everything random depends on it."
     )
 
 
@@ -223,7 +223,7 @@ def checked(settings: Settings) -> Settings:
         settings: Their sections are dataclasses of any values.
 
     Raises:
-        UserError: If they are no settings, or a value is not of its type or out of its range.
+        UserError: If they are not settings, or a value has the wrong type or is out of range.
     """
     if not isinstance(settings, Settings):
         raise UserError(f"The settings are a {type(settings).__name__}: give a Settings.")
@@ -238,7 +238,7 @@ def check_fields(settings: Any, skip: Sequence[str] = ()) -> None:
         skip: Fields that are checked elsewhere.
 
     Raises:
-        UserError: If a value is not of its type or out of its range.
+        UserError: If a value has the wrong type or is out of range.
     """
     kind = type(settings)
     parser = ArgumentParser(exit_on_error=False)
@@ -283,10 +283,10 @@ def settings_from(values: dict, source: str) -> Settings:
 
     Args:
         values: Nested settings; what is left out has its default.
-        source: Where they come from, for the error.
+        source: Where they come from, for error messages.
 
     Raises:
-        UserError: If a field is unknown or its value is not of its type.
+        UserError: If a field is unknown or its value has the wrong type.
     """
     for name in _sections(DEFAULT_SYSTEM):
         if not isinstance(values.get(name, {}), dict):
@@ -324,7 +324,7 @@ def read_yaml(path: Path) -> dict:
         path: Of the file.
 
     Raises:
-        UserError: If it is missing, or no YAML of named settings.
+        UserError: If it is missing, or is not YAML of named settings.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -356,7 +356,7 @@ def _check_depth(text: str) -> None:
 
 
 def check_configs(arguments: Sequence[str]) -> None:
-    """Reads each file that follows `--config`, which the main parser would tell at length.
+    """Reads each file that follows `--config`, whose faults the main parser would report at length.
 
     Raises:
         UserError: If one is missing or damaged.
@@ -372,10 +372,10 @@ def settings_named(system: str, values: dict[str, Any]) -> Settings:
 
     Args:
         system: The recommender.
-        values: By name, as `num_interests` or `learning_rate`.
+        values: By name, such as `num_interests` or `learning_rate`.
 
     Raises:
-        UserError: If there is no such setting, or its value is not of its type.
+        UserError: If there is no such setting, or its value has the wrong type.
     """
     _check_system(system, {})
     homes = {
@@ -440,7 +440,7 @@ def _check_system(system: object, model: dict) -> None:
 
     if system not in list(SYSTEMS):
         raise UserError(
-            f"model.system is {system!r}, which is no system: set it to one of "
+            f"model.system is {system!r}, which is not a system: set it to one of "
             f"{', '.join(SYSTEMS)}."
         )
     for name, value in model.items():

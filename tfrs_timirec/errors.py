@@ -1,4 +1,4 @@
-"""What a user's mistake and a signal raise, and how the commands tell it."""
+"""What a user's mistake and a signal raise, and how the commands report it."""
 
 import atexit
 import os
@@ -12,7 +12,7 @@ from types import FrameType
 
 
 class UserError(ValueError):
-    """Bad input or settings, told in one sentence that says what, where and what to do."""
+    """Bad input or settings; its one sentence says what is wrong, where, and what to do."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -29,7 +29,7 @@ class Stopped(KeyboardInterrupt):
 
 
 def run_command(command: Callable[[], None]) -> None:
-    """Runs a command, and tells in one line on standard error why it does not come to its end.
+    """Runs a command, and says in one line on standard error why it did not finish.
 
     A user's mistake ends with exit code 2, Ctrl-C with 130 and SIGTERM with 143.
     """

@@ -25,7 +25,7 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
 
     Args:
         path: Of a file or a folder, which need not be there.
-        wait: Waits for a process that has it, instead of refusing.
+        wait: Whether to wait for a process that has it, instead of refusing.
 
     Raises:
         UserError: If another process has it, or nothing can be written beside it.

@@ -19,11 +19,11 @@ def _main() -> None:
     parser = ArgumentParser(
         prog=program("recommend"),
         description="Writes the best items of all users into Parquet files; interrupted, the same "
-        "command goes on.",
+        "command continues.",
     )
     parser.add_argument("model", type=Path, help="A run folder, or that of a saved recommender.")
     parser.add_argument("--out", type=Path, required=True, help="The folder of the files.")
-    parser.add_argument("--k", type=PositiveInt, default=10, help="How many items a user.")
+    parser.add_argument("--k", type=PositiveInt, default=10, help="How many items per user.")
     parser.add_argument("--users", type=Path | None, help="A text file of user ids, one a line.")
     parser.add_argument(
         "--engine",
@@ -41,7 +41,7 @@ def _main() -> None:
             parsed.model, parsed.out, int(parsed.k), parsed.users, parsed.engine, parsed.master
         )
     except Stopped as stopped:
-        raise Stopped(stopped.number, "Interrupted. Go on with the same command.") from None
+        raise Stopped(stopped.number, "Interrupted. Continue with the same command.") from None
     print(f"Recommended to {count:,} users: {parsed.out}")
 
 

@@ -1,4 +1,4 @@
-"""A trained recommender in your hands: fitted, asked, explained, saved, updated and exported."""
+"""A recommender as one object: fitted, asked, explained, saved, updated and exported."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,7 +41,7 @@ from tfrs_timirec.training.continuing import (
 from tfrs_timirec.training.curve import write_curve
 from tfrs_timirec.training.loop import Training
 from tfrs_timirec.training.progress import Progress
-from tfrs_timirec.training.run import Run
+from tfrs_timirec.training.run import Run, model_in
 
 Unknown = Literal["error", "popular", "skip"]
 Epoch = Callable[[dict[str, Any]], object]
@@ -56,9 +56,9 @@ class Explanation:
         recommendations: As `Recommender.recommend` gives them, with `interest` (from 0), which
             interest an item comes from, and `because`, the item of the history with the largest
             share in that interest.
-        interests: The user, `interest` and `weight`, what it weighs; a user's weights add up to 1.
-        history: The user, `position` (1 is the newest), the item, `interest` and `share`, what the
-            item adds to the interest; a user's shares of an interest add up to 1.
+        interests: The user, `interest` and `weight`; a user's weights add up to 1.
+        history: The user, `position` (1 is the newest), the item, `interest` and `share`, how much
+            the item contributes to the interest; a user's shares of an interest add up to 1.
     """
 
     recommendations: Any
@@ -67,7 +67,7 @@ class Explanation:
 
 
 class Recommender:
-    """Learns from a log of who had what when, and recommends what comes next.
+    """Learns from a log of who interacted with what and when, and recommends what comes next.
 
     Example:
 
@@ -77,16 +77,17 @@ class Recommender:
 
     Args:
         system: `timirec`, or another name of `tfrs_timirec.models.systems.SYSTEMS`.
-        settings: Any setting by its name, as `num_interests=4`, `learning_rate=0.003`, `core=1`,
-            `split="temporal"` or `seed=1`; `python -m tfrs_timirec.train --help` lists them.
+        settings: Any setting by its name, such as `num_interests=4`, `learning_rate=0.003`,
+            `core=1`, `split="temporal"` or `seed=1`; `python -m tfrs_timirec.train --help` lists
+            them.
 
     Attributes:
         settings: All settings.
-        metrics: What the last evaluation of `fit` found; empty before it.
-        epochs: How many epochs each phase had at its best.
+        metrics: What the last evaluation found; empty before `fit`.
+        epochs: How many epochs each phase had run at its best.
 
     Raises:
-        UserError: If there is no such system or setting, or a value is out of its range.
+        UserError: If there is no such system or setting, or a value is out of range.
     """
 
     def __init__(self, system: str = "timirec", **settings):
@@ -97,7 +98,7 @@ class Recommender:
         """An untrained recommender with the settings of a YAML file.
 
         Args:
-            path: Of the file, or the name of a configuration that comes with the package.
+            path: Path of the file, or the name of a configuration that comes with the package.
 
         Raises:
             UserError: If the file is missing or damaged, or a setting is wrong.
@@ -108,8 +109,11 @@ class Recommender:
     def from_settings(cls, settings: Settings) -> "Recommender":
         """An untrained recommender with these settings.
 
+        Args:
+            settings: Settings of the data, the system, the training and the evaluation.
+
         Raises:
-            UserError: If a value is not of its type or out of its range.
+            UserError: If a value has the wrong type or is out of range.
         """
         return cls._of(checked(settings))
 
@@ -163,22 +167,22 @@ class Recommender:
     ) -> "Recommender":
         """Trains on a log and evaluates.
 
-        Everything random hangs on the seed: Keras' generators are set to it, and TensorFlow to
+        Everything random depends on the seed: Keras' generators are set to it, and TensorFlow to
         deterministic operations unless `deterministic=False`.
 
         Args:
             log: A pandas, Polars, Arrow, DuckDB or Ibis table, the path or glob of files, or
-                `synthetic`; None reads the setting `source`.
-            user: Its column of users; None is the setting `user_column`, as for the others.
+                `synthetic`; None uses the setting `source`.
+            user: Its column of users; None uses the setting `user_column`, as for the others.
             item: Its column of items.
             time: Its column of times.
-            rating: Its column of ratings, which the setting `min_rating` needs.
-            run: A folder for checkpoints, logs, curves and results. An interrupted run that is
-                there goes on, and ends with the same weights.
-            resume: False refuses a run that is there.
+            rating: Its column of ratings, needed with the setting `min_rating`.
+            run: A folder for checkpoints, logs, curves and results. An interrupted run in
+                it is continued, and ends with the same weights.
+            resume: False refuses a folder that holds a run.
             callback: Called after each epoch with its row of the log: `phase`, `epoch`, `loss`,
-                `metric` and what it took.
-            silent: Shows no progress.
+                `metric` and how long it took.
+            silent: Whether to show no progress.
 
         Returns:
             Itself.
@@ -261,10 +265,10 @@ class Recommender:
         return trained
 
     def refit(self, *, callback: Epoch | None = None, silent: bool = False) -> "Recommender":
-        """Trains anew on everything, also on what was held out to validate and test.
+        """Trains again on everything, including what was held out for validation and test.
 
-        Each phase has as many epochs as the validated training had at its best. `metrics` stay
-        those of the validated training.
+        Each phase runs for as many epochs as the validated training had at its best. `metrics`
+        remain those of the validated training.
 
         Args:
             callback: As in `fit`.
@@ -290,11 +294,11 @@ class Recommender:
     def update(
         self, log: Any, *, callback: Epoch | None = None, silent: bool = False
     ) -> "Recommender":
-        """Goes on from the weights with a log that has grown.
+        """Continues from the weights with a log that has grown.
 
-        New users and items get a place; all others keep theirs. Each phase learns from what is new
-        and as many old interactions, without validation, and sees about a thirteenth of what the
-        training saw.
+        New users and items get a place; all others keep theirs. Each phase learns from the new
+        interactions and as many old ones, without validation, and sees about a thirteenth of what
+        the training saw.
 
         Args:
             log: All interactions, old and new, as for `fit`, with the same columns.
@@ -335,8 +339,8 @@ class Recommender:
 
         Args:
             log: A newer log, as for `fit`, with the same columns: its own split says what is
-                tested. Items that the recommender does not know are missed targets, and are
-                passed over in histories. None evaluates on what was held out in training.
+                tested. Items that the recommender does not know count as missed targets, and
+                are skipped in histories. None evaluates on what was held out in training.
 
         Returns:
             `users`, how many were tested, and `test`, system → protocol (`sampled`, `full`) →
@@ -373,24 +377,24 @@ class Recommender:
         interest: bool = False,
         unknown: Unknown = "error",
     ) -> Any:
-        """The best items of users of the log, or of anybody with a history.
+        """The best items for users of the log, or for anybody with a history.
 
-        What a user has had is left out.
+        Items that a user has already had are left out.
 
         Args:
-            users: Ids of users of the log: a list, an array or a series.
-            histories: Instead of users, items of each person, oldest first.
-            times: When these were interacted with, for a system that reads times.
-            k: Items a user.
-            among: Items to choose from; None chooses from all. Unknown ones are passed over.
-            exclude: Items not to recommend. Unknown ones are passed over.
-            interest: Adds the column `interest`, from 0, the interest that an item comes from.
-            unknown: What becomes of users without anything known, and of unknown items in
-                histories: `error` raises, `popular` recommends the most popular items by what is
-                known, and `skip` leaves out such users.
+            users: Ids of users in the log: a list, an array or a series.
+            histories: Instead of users, the items of each person, oldest first.
+            times: When the items were interacted with, for a system that reads times.
+            k: Items per user.
+            among: Items to choose from; None chooses from all. Unknown ones are ignored.
+            exclude: Items not to recommend. Unknown ones are ignored.
+            interest: Whether to add the column `interest`: which one, from 0, an item comes from.
+            unknown: What to do with unknown users and items: `error` raises; `popular` ignores
+                unknown items, and recommends the most popular ones to users of whom nothing is
+                known; `skip` ignores unknown items, and leaves such users out.
 
         Returns:
-            A table of the kind of the log (pandas for one from files), a row a recommendation,
+            A table of the kind of the log (pandas for one from files), one row per recommendation,
             fewer than k where no more items are left: the user's column named as in the log, or
             `history`, the number from 0 of the history; the item's column; `rank` from 1; `score`.
 
@@ -413,10 +417,10 @@ class Recommender:
         exclude: Any = None,
         unknown: Unknown = "error",
     ) -> Explanation:
-        """Recommendations with the interest that each comes from, and where that comes from.
+        """Recommendations, the interest that each comes from, and where that interest comes from.
 
         Args:
-            users: As in `recommend`, as all other arguments.
+            users: As in `recommend`, like all other arguments.
             histories: As in `recommend`.
             times: As in `recommend`.
             k: As in `recommend`.
@@ -437,11 +441,11 @@ class Recommender:
         return Explanation(*(self._native(table, users) for table in tables))
 
     def similar_items(self, items: Any, k: int = 10) -> Any:
-        """The items whose vectors point most nearly into the same direction.
+        """The items whose vectors point most nearly in the same direction.
 
         Args:
             items: Ids of items.
-            k: Similar items for each.
+            k: Similar items per item.
 
         Returns:
             A table of the kind of the log: the item's column, `similar`, `rank` from 1 and
@@ -479,9 +483,9 @@ class Recommender:
 
         Args:
             histories: Those of `tfrs_timirec.data.instances.whole_histories`.
-            k: Items a user.
+            k: Items per user.
             allowed: bool [items]; None allows all.
-            explain: Whether to tell where they come from.
+            explain: Whether to say where they come from.
 
         Yields:
             `tfrs_timirec.retrieval.Best`, block by block.
@@ -504,11 +508,11 @@ class Recommender:
         """Writes everything that `load` needs into a folder: no log and no run is needed then.
 
         Args:
-            folder: Where to; a saved recommender that is there is replaced once the new one is
+            folder: Where to; an existing saved recommender is replaced once the new one is
                 complete.
 
         Raises:
-            UserError: Before `fit`, or if the folder is there and is no saved recommender.
+            UserError: Before `fit`, or if the folder exists and is not a saved recommender.
         """
         about = {"metrics": self.metrics, "epochs": self.epochs, "epochs_run": self._epochs_run}
         saving.save(Path(folder), self.settings, self.system.user_tower, self.sequences, about)
@@ -518,12 +522,12 @@ class Recommender:
         """Reads what `save` wrote.
 
         Args:
-            folder: The folder, or that of a run that has ended.
-            with_users: False leaves the users and their interactions out, which memory may not
-                hold; it recommends to histories alone then.
+            folder: The folder, or that of a finished run.
+            with_users: False leaves out the users and their interactions, which may not fit into
+                memory; only histories can be asked for then.
 
         Raises:
-            UserError: If it is no saved recommender, damaged, or of another version.
+            UserError: If it is not a saved recommender, is damaged, or is of another version.
         """
         folder = model_in(Path(folder))
         settings, tower, about = saving.load(folder)
@@ -539,8 +543,8 @@ class Recommender:
         """Writes SavedModels that answer over TF-Serving, as the next version of each.
 
         Args:
-            folder: Of the models.
-            settings: Those of `tfrs_timirec.export.settings.ExportSettings`, as `k=20`.
+            folder: The folder of the models.
+            settings: Those of `tfrs_timirec.export.settings.ExportSettings`, such as `k=20`.
 
         Returns:
             The folders of the new versions.
@@ -674,23 +678,6 @@ class Recommender:
         return table_of(kind_of(asked_with) or self._kind, table)
 
 
-def model_in(folder: Path) -> Path:
-    """The folder of a saved recommender: itself, or what a run that has ended holds.
-
-    Raises:
-        UserError: If the run has not ended.
-    """
-    run = Run(folder)
-    if run.model.is_dir():
-        return run.model
-    if run.is_there:
-        raise UserError(
-            f"The run {folder} is not trained to its end: go on with it by "
-            "python -m tfrs_timirec.train --resume and its settings."
-        )
-    return folder
-
-
 def _places(ids: pa.Array, known: pa.Array, name: str) -> np.ndarray:
     """int64 [n]: where each id is among those that are known, −1 if it is not."""
     if ids.type != known.type:
@@ -706,7 +693,7 @@ def _first(ids: pa.Array, chosen: np.ndarray) -> str:
 
 
 def _table_of_ranks(task: Task, ranks: Ranks) -> pa.Table:
-    """A row a test target: the user, whether he is new, and the rank by system and protocol."""
+    """One row per test target: the user, whether they are new, and ranks by system and protocol."""
     columns = {
         f"{system} {protocol} rank": pa.array(values)
         for system, of_protocol in ranks.items()

@@ -1,4 +1,4 @@
-"""The items with the highest scores, of users in memory: all are scored, so that it is exact."""
+"""The items with the highest scores: all are scored, so that the answer is exact."""
 
 import os
 from collections.abc import Iterator
@@ -61,13 +61,13 @@ class Retrieval:
     def best(
         self, histories: Instances, k: int, allowed: np.ndarray, explain: bool = False
     ) -> Iterator[Best]:
-        """The best items of each user, block by block, users with histories of like length first.
+        """The best items of each user, block by block, of users with similarly long histories.
 
         Args:
-            histories: A history a user.
+            histories: One history per user.
             k: How many, at most the catalogue's size.
             allowed: bool [items], which items may be recommended.
-            explain: Whether to tell where they come from.
+            explain: Whether to say where they come from.
         """
         size = max(1, min(USERS_A_BLOCK, SCORES_A_BLOCK // self._system.num_items))
         forbidden = np.flatnonzero(~allowed)

@@ -43,11 +43,11 @@ def save(
         about: What else is known of it, of what JSON can hold.
 
     Raises:
-        UserError: If the folder is there and is no saved recommender.
+        UserError: If the folder exists and is not a saved recommender.
     """
     restore(folder)
     if folder.exists() and not (folder / _ABOUT).exists():
-        raise UserError(f"{folder} is there and is no saved recommender: name another folder.")
+        raise UserError(f"{folder} exists and is not a saved recommender: name another folder.")
 
     def write(written: Path) -> None:
         (written / _SEQUENCES).mkdir()
@@ -81,7 +81,7 @@ def load(folder: Path) -> tuple[Settings, keras.Model, dict[str, Any]]:
         The settings, the user tower, and what else is known.
 
     Raises:
-        UserError: If it is no saved recommender, of another version, or damaged.
+        UserError: If it is not a saved recommender, is of another version, or is damaged.
     """
     restore(folder)
     path = folder / _ABOUT
@@ -89,13 +89,13 @@ def load(folder: Path) -> tuple[Settings, keras.Model, dict[str, Any]]:
         about = json.loads(path.read_text())
         version, digests, digest = about["format"], dict(about["files"]), about.pop("digest")
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{folder} is no saved recommender: it has no {_ABOUT}.") from None
+        raise UserError(f"{folder} is not a saved recommender: it has no {_ABOUT}.") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from None
     if version != FORMAT:
         raise UserError(
             f"{folder} has the format {version}, and this version of tfrs_timirec reads {FORMAT}: "
-            f"it was saved by version {about.get('tfrs_timirec')}; use that, or train anew."
+            f"it was saved by version {about.get('tfrs_timirec')}; use that, or train it again."
         )
     if _digest_of(about) != digest:
         raise _damaged(path, "its content has changed")
@@ -127,4 +127,4 @@ def _digest_of(about: dict[str, Any]) -> str:
 
 def _damaged(path: Path, reason: object) -> UserError:
     told = " ".join(str(reason).split())
-    return UserError(f"{path} is missing or damaged ({told}): restore it, or train anew.")
+    return UserError(f"{path} is missing or damaged ({told}): restore it, or train it again.")

@@ -1,4 +1,4 @@
-"""Recommendations for users that memory need not hold, as Parquet files."""
+"""Recommendations for more users than memory may hold, as Parquet files."""
 
 import hashlib
 import json
@@ -23,7 +23,8 @@ from tfrs_timirec.data.instances import whole_histories
 from tfrs_timirec.data.store import Blocks, SequenceStore
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.files import locked, scratch, told, write_whole
-from tfrs_timirec.recommender import Recommender, model_in
+from tfrs_timirec.recommender import Recommender
+from tfrs_timirec.training.run import model_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,17 +44,17 @@ def write_shards(
     engine: Literal["process", "spark"] = "process",
     master: str = "local[*]",
 ) -> int:
-    """Writes the best items of users, shard by shard; shards that are there are passed over.
+    """Writes the best items of users, shard by shard; shards that exist are skipped.
 
-    A shard, `part-00000.parquet` and so on, has a row a recommendation: the user's and the item's
-    column named as in the log, `rank` from 1, and `score`. Users come in the order in which they
-    are kept.
+    A shard, `part-00000.parquet` and so on, has one row per recommendation: the user's and the
+    item's column named as in the log, `rank` from 1, and `score`. Users come in the order in
+    which they are kept.
 
     Args:
         folder: Of a run or a saved recommender.
         out: The folder of the shards.
-        k: Items a user.
-        users: A text file of the ids to recommend to, one a line; None recommends to all.
+        k: Items per user.
+        users: A text file of the ids to recommend to, one per line; None recommends to all.
         engine: `spark` shares the shards out among tasks of Spark, whose machines see all these
             files under the same paths and have this package.
         master: The URL of Spark's master.
@@ -81,7 +82,7 @@ def write_shards(
                     progress.advance(task)
     if work.wanted is not None and found < len(work.wanted):
         raise UserError(
-            f"{users} has {len(work.wanted) - found} ids that are no users of the log: the others "
+            f"{users} has {len(work.wanted) - found} ids that are not users of the log: the others "
             f"have their recommendations in {out}."
         )
     return found
@@ -200,10 +201,10 @@ def _wanted(path: Path, type_: pa.DataType) -> pa.Array:
     try:
         lines = path.read_text().split("\n")
     except UnicodeDecodeError:
-        raise UserError(f"{path} is no text in UTF-8: give a text file of user ids.") from None
+        raise UserError(f"{path} is not UTF-8 text: give a text file of user ids.") from None
     ids = [line.rstrip("\r") for line in lines if line.strip()]
     if not ids:
-        raise UserError(f"{path} has no ids: give one user id a line.")
+        raise UserError(f"{path} has no ids: give one user id per line.")
     try:
         return pc.unique(pa.array(ids).cast(type_))
     except pa.ArrowInvalid:
@@ -232,7 +233,7 @@ def _begin(out: Path, digest: str, k: int, wanted: pa.Array | None) -> None:
         return
     beginning = out.is_dir() and all(left.suffix == ".part" for left in out.iterdir())
     if out.exists() and not beginning:
-        raise UserError(f"{out} is there and is no folder of recommendations: name another one.")
+        raise UserError(f"{out} exists and is not a folder of recommendations: name another one.")
     with told(out):
         out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(of) + "\n"

@@ -38,7 +38,7 @@ def _main() -> None:
         help="The run folder; without, one in runs/ named after the configuration or the data, the "
         "system and the seed.",
     )
-    parser.add_argument("--resume", action="store_true", help="Goes on with the run folder.")
+    parser.add_argument("--resume", action="store_true", help="Continues the run in the folder.")
     parser.add_argument("--export", type=Path | None, help="Exports the run into this folder.")
     parsed = parser.parse_args()
     settings = settings_of(parsed)
@@ -53,11 +53,11 @@ def _main() -> None:
     except Stopped as stopped:
         arguments = sys.argv[1:] + ["--resume"] * (not parsed.resume)
         command = f"{program('train')} {shlex.join(arguments)}"
-        raise Stopped(stopped.number, f"Interrupted. Go on with: {command}") from None
+        raise Stopped(stopped.number, f"Interrupted. Continue with: {command}") from None
 
 
 def run_name(settings: "Settings", config: str | None = None, own: str | None = None) -> str:
-    """The name of a run folder, of characters that mean nothing to a shell.
+    """The name of a run folder, made of characters without a meaning to shells.
 
     Args:
         settings: Of the training.
@@ -78,7 +78,7 @@ def train(settings: "Settings", folder: Path, resume: bool, out: Path | None) ->
     Args:
         settings: Everything that decides what is computed.
         folder: The run folder.
-        resume: Whether to go on with a run that is there.
+        resume: Whether to continue an existing run.
         out: The folder of the exported models; None exports nothing.
 
     Raises:

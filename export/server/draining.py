@@ -1,7 +1,9 @@
 """How requests get in, and how none is lost when the server stops."""
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator
 
 import grpc
 
@@ -31,19 +33,25 @@ class Door(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or not handler_call_details.method.startswith(HELD):
             return handler
-        self._last_came = time.monotonic()
 
         async def answer(request, context: grpc.aio.ServicerContext):
-            self._inside += 1
-            try:
-                await self._passage.wait()
+            async with self.passed():
                 return await handler.unary_unary(request, context)
-            finally:
-                self._inside -= 1
 
         return grpc.unary_unary_rpc_method_handler(
             answer, handler.request_deserializer, handler.response_serializer
         )
+
+    @contextlib.asynccontextmanager
+    async def passed(self) -> AsyncIterator[None]:
+        """Counts a request while it is answered, and holds it before that."""
+        self._last_came = time.monotonic()
+        self._inside += 1
+        try:
+            await self._passage.wait()
+            yield
+        finally:
+            self._inside -= 1
 
     async def close(self, patience: float) -> None:
         """Holds what comes from now on, and returns when nothing comes any more.

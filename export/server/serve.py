@@ -22,6 +22,7 @@ from tfrs_timirec.export.server.listening import listen
 from tfrs_timirec.export.server.memory import keep_what_is_there
 from tfrs_timirec.export.server.metrics import SERVING
 from tfrs_timirec.export.server.parsing import Parsing
+from tfrs_timirec.export.server.rest import Rest
 from tfrs_timirec.export.server.service import ModelService, PredictionService
 from tfrs_timirec.export.server.settings import ServerSettings
 from tfrs_timirec.export.server.versions import Models
@@ -55,6 +56,7 @@ async def serve(
         UserError: If the address cannot be listened on.
     """
     models, batcher, door = Models(folder), Batcher(settings), Door()
+    prediction, status = PredictionService(models, batcher, settings), ModelService(models)
     server = grpc.aio.server(
         interceptors=[door, Parsing()],
         maximum_concurrent_rpcs=settings.concurrent_requests,
@@ -63,10 +65,8 @@ async def serve(
             ("grpc.so_reuseport", 0),
         ],
     )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(models, batcher, settings), server
-    )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models), server)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(status, server)
     health = Health(models, (PREDICTION, MODEL))
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     for module in ("prediction_service_pb2", "model_service_pb2"):
@@ -78,6 +78,10 @@ async def serve(
         (PREDICTION, MODEL, SERVICE_NAME, reflection.SERVICE_NAME), server
     )
     port = listen(server, settings, credentials)
+    rest = None
+    if settings.rest_port is not None:
+        rest = Rest(prediction, status, door, settings)
+        log.info("REST on %s", rest.listen())
     await health.tell()
     await server.start()
     keep_what_is_there()
@@ -92,7 +96,7 @@ async def serve(
         loop.add_signal_handler(number, stop, number)
     watching = asyncio.create_task(_watch(models, settings, health, f"{settings.host}:{port}"))
     await asyncio.wait([watching, stopped], return_when=asyncio.FIRST_COMPLETED)
-    await _drain(server, health, door, batcher, settings.drain_seconds)
+    await _drain(server, rest, health, door, batcher, settings.drain_seconds)
     watching.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await watching
@@ -118,13 +122,22 @@ async def _watch(models: Models, settings: ServerSettings, health: Health, addre
         await asyncio.sleep(settings.poll_seconds)
 
 
-async def _drain(server, health: Health, door: Door, batcher: Batcher, seconds: float) -> None:
+async def _drain(
+    server: grpc.aio.Server,
+    rest: Rest | None,
+    health: Health,
+    door: Door,
+    batcher: Batcher,
+    seconds: float,
+) -> None:
     """Answers what has been received, and stops the server."""
     log.info("Stopping: open requests have %g s", seconds)
     end = time.monotonic() + seconds
     await health.servicer.enter_graceful_shutdown()
     await door.close(min(LONGEST_HOLD, seconds / 2))
     # Connections are told to go away; what was received is still answered.
+    if rest:
+        rest.stop()
     stopping = asyncio.create_task(server.stop(seconds))
     await asyncio.sleep(0)
     door.open()
@@ -132,4 +145,6 @@ async def _drain(server, health: Health, door: Door, batcher: Batcher, seconds: 
         batcher.abandon(unavailable("The server stopped before the answer was computed."))
     # What else is open are streams of health checking, which end when the server does.
     await server.stop(FAREWELL_SECONDS)
+    if rest:
+        await rest.stopped(FAREWELL_SECONDS)
     await stopping

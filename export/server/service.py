@@ -1,7 +1,10 @@
 """TF-Serving's services: PredictionService and ModelService."""
 
+from collections.abc import Callable
+
 import grpc
 from google.protobuf.message import Message
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 from tensorflow_serving.apis.get_model_metadata_pb2 import (
     GetModelMetadataRequest,
@@ -39,9 +42,18 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self._settings = settings
 
     async def Predict(  # noqa: N802 - the protocol's name
-        self, request: PredictRequest, context: grpc.aio.ServicerContext
+        self,
+        request: PredictRequest,
+        context: grpc.aio.ServicerContext,
+        fill: Callable[[SignatureDef], None] | None = None,
     ) -> PredictResponse:
-        """Answers with the outputs of a signature."""
+        """Answers with the outputs of a signature.
+
+        Args:
+            request: The question.
+            context: Of the request.
+            fill: Fills in the inputs of a request that could not be read without the signature.
+        """
         async with observed(context) as asked:
             version = _version(self._models, request.model_spec)
             asked.model = version.name
@@ -51,6 +63,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                 raise invalid(f"There is no signature {signature!r}; there are {known}.")
             asked.signature = signature
             definition = version.signatures[signature]
+            if fill:
+                fill(definition)
             check_shapes(request.inputs, self._settings)
             inputs = read_inputs(request.inputs, definition)
             check_answer(inputs, self._settings)

@@ -1,6 +1,6 @@
 """Typed settings of the server: each field is a command-line flag."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tfrs_timirec.ranges import Count, Elements, Few, Port, Seconds
 
@@ -12,6 +12,8 @@ class ServerSettings:
     Args:
         host: The address to listen on; the machine itself by default.
         port: The port; 0 takes a free one.
+        rest_port: Answers TF-Serving's REST protocol on this port; 0 takes a free one.
+        rest_origins: Web pages of these origins may ask by REST, such as https://shop.example.
         certificate: PEM file of the server's certificate chain: TLS, with `key`.
         key: PEM file of the certificate's private key.
         client_certificates: PEM file of the authorities whose clients are let in: mutual TLS.
@@ -31,6 +33,8 @@ class ServerSettings:
 
     host: str = "127.0.0.1"
     port: Port = 8500
+    rest_port: Port | None = None
+    rest_origins: list[str] = field(default_factory=list)
     certificate: str | None = None
     key: str | None = None
     client_certificates: str | None = None

@@ -10,17 +10,8 @@ from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow.core.framework.tensor_shape_pb2 import TensorShapeProto
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
+from tfrs_timirec.export import messages
 from tfrs_timirec.export.server.errors import invalid
-
-# The field of a TensorProto that TF-Serving answers with, by type.
-FIELDS = {
-    tf.float32: "float_val",
-    tf.float64: "double_val",
-    tf.int32: "int_val",
-    tf.int64: "int64_val",
-    tf.bool: "bool_val",
-    tf.string: "string_val",
-}
 
 
 def read_inputs(
@@ -62,7 +53,7 @@ def _read(name, inputs, signature):
         wanted = [d.size if d.size >= 0 else "?" for d in info.tensor_shape.dim]
         raise invalid(f"The input {name} has the shape {shape}; it must be {wanted}.")
     unfit = invalid(f"The values of the input {name} do not fill its shape {shape}.")
-    field = FIELDS.get(tf.dtypes.as_dtype(info.dtype))
+    _, field = messages.FIELDS.get(np.dtype(tf.dtypes.as_dtype(info.dtype).as_numpy_dtype), (0, ""))
     # TensorFlow would make an array of them all before it looks at the shape.
     if field and len(getattr(proto, field)) > math.prod(shape):
         raise unfit
@@ -98,11 +89,7 @@ def write_output(proto: Message, array: np.ndarray) -> None:
         proto: An empty TensorProto.
         array: Of any type; bytes for strings.
     """
-    dtype = tf.string if array.dtype == object else tf.dtypes.as_dtype(array.dtype)
-    if dtype not in FIELDS:
+    if array.dtype in messages.FIELDS:
+        messages.write(proto, array)
+    else:
         proto.CopyFrom(tf.make_tensor_proto(array))
-        return
-    proto.dtype = dtype.as_datatype_enum
-    for size in array.shape:
-        proto.tensor_shape.dim.add().size = size
-    getattr(proto, FIELDS[dtype]).extend(array.ravel().tolist())

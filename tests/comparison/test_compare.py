@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import yaml
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
+from tests.processes import ROOT, Popen
 from tfrs_timirec.comparison.interests import distribution, jensen_shannon
 from tfrs_timirec.comparison.results import differences, read_planted
 from tfrs_timirec.comparison.settings import ComparisonSettings, Entry, make_plan
@@ -24,7 +24,6 @@ from tfrs_timirec.errors import UserError
 from tfrs_timirec.evaluation.metrics import metric
 from tfrs_timirec.models.systems import SYSTEMS
 
-ROOT = Path(__file__).parents[2]
 DEFAULT = settings_named("timirec", {})
 
 
@@ -46,7 +45,7 @@ def config(log, tmp_path_factory) -> Path:
         "titles_column": "name",
         "base": {
             "data": {"source": str(log), "folder": str(log.parent / "data")},
-            "model": {"embedding_size": 16, "history_length": 2},
+            "model": {"embedding_size": 16, "history_length": 1},
             "training": {
                 "learning_rate": 0.01,
                 "initial_stddev": 0.1,
@@ -68,16 +67,9 @@ def config(log, tmp_path_factory) -> Path:
     return path
 
 
-def compare(config: Path) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tfrs_timirec.compare", "--config", str(config)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell starts background processes deaf to it, and what they start too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+def compare(config: Path) -> Popen:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return Popen(["-m", "tfrs_timirec.compare", "--config", config], **pipes)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +84,7 @@ def report(config) -> Path:
     interrupted.send_signal(signal.SIGINT)
     _, errors = interrupted.communicate(timeout=120)
     assert interrupted.returncode == 130, errors
-    assert "Go on with the same command" in errors
+    assert "Continue with the same command" in errors
     again = compare(config)
     _, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors
@@ -235,9 +227,9 @@ def test_trainings_at_a_time_share_the_cores(monkeypatch):
     [
         ({"systems": {}}, "names no systems"),
         ({"references": []}, "names no references"),
-        ({"references": ["A", "C"]}, "the reference 'C' is none of the systems A, B"),
+        ({"references": ["A", "C"]}, "the reference 'C' is not one of the systems A, B"),
         ({"systems": {"A": {"model": {"heads": 2}}}}, "c.yaml, A"),
-        ({"sensitivity": {"C": {"model.temperature": [1.0]}}}, "'C', which is no system"),
+        ({"sensitivity": {"C": {"model.temperature": [1.0]}}}, "'C', which is not a system"),
     ],
 )
 def test_a_mistake_in_the_settings_is_told(changes, said):

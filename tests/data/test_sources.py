@@ -146,7 +146,9 @@ def test_no_server(tmp_path, publish, server):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("content", [b"not a zip", _zip("another/file")])
+@pytest.mark.parametrize(
+    "content", [b"not a zip", _zip("another/file")], ids=["no zip", "another file"]
+)
 def test_a_zip_that_cannot_be_unpacked(tmp_path, content):
     (tmp_path / "ml-1m").mkdir()
     (tmp_path / "ml-1m" / "ml-1m.zip").write_bytes(content)

@@ -10,9 +10,11 @@ import sys
 import threading
 
 import grpc
-import tensorflow as tf
+import numpy as np
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
+
+from tfrs_timirec.export.messages import write
 
 address, number = sys.argv[1:]
 closed = threading.Event()
@@ -27,7 +29,7 @@ threading.Thread(target=wait_for_the_end, daemon=True).start()
 request = PredictRequest()
 request.model_spec.name = "exact"
 request.model_spec.signature_name = "recommend"
-request.inputs["history"].CopyFrom(tf.make_tensor_proto([[f"i{number}"]]))
+write(request.inputs["history"], np.array([[f"i{number}".encode()]], object))
 requests, errors, versions, answers = 0, [], [], {}
 with grpc.insecure_channel(address) as channel:
     stub = PredictionServiceStub(channel)

@@ -1,10 +1,8 @@
 """Trained recommenders, what they export, and a server of it."""
 
-import os
 import re
 import socket
 import subprocess
-import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,26 +17,11 @@ from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
+from tests.processes import Popen
 from tfrs_timirec.export.publish import MODELS, publish
 from tfrs_timirec.export.saved import read_signatures
 from tfrs_timirec.export.settings import ExportSettings
 from tfrs_timirec.recommender import Recommender
-
-ROOT = Path(__file__).parents[2]
-# This checkout's package in any working directory, whatever is installed.
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
-
-
-def run_in(cwd: Path, module: str, *arguments: str | Path) -> subprocess.CompletedProcess:
-    """Runs a module to its end in a working directory."""
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=cwd,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
 
 
 @pytest.fixture(scope="session")
@@ -75,9 +58,9 @@ def fitted(system: str, log: Path) -> Recommender:
         settings |= {
             "embedding_size": 16,
             "initial_stddev": 0.1,
-            "learning_rate": 0.01,
-            "batch_size": 64,
-            "max_epochs": 2,
+            "learning_rate": 0.03,
+            "batch_size": 512,
+            "max_epochs": 1,
         }
     if system in ("timirec", "comirec"):
         settings["num_interests"] = 2
@@ -85,10 +68,11 @@ def fitted(system: str, log: Path) -> Recommender:
 
 
 @pytest.fixture(scope="session")
-def recommenders(log, wide_log) -> dict[str, Recommender]:
+def recommenders(log, wide_log, eagerly) -> dict[str, Recommender]:
     """A recommender by system: of strings; ComiRec's of integers, with two query vectors."""
     logs = {"timirec": log, "comirec": wide_log, "tisasrec": log, "popularity": log}
-    return {system: fitted(system, source) for system, source in logs.items()}
+    with eagerly():
+        return {system: fitted(system, source) for system, source in logs.items()}
 
 
 @pytest.fixture(scope="session")
@@ -164,19 +148,20 @@ class Server:
     Args:
         folder: Of the models.
         flags: Further ones.
-        cwd: The working directory.
+        **kwargs: Of the process.
+
+    Attributes:
+        address: Of gRPC.
+        url: Of the models by REST, if the flags ask for it.
     """
 
-    def __init__(self, folder: Path, *flags: str, cwd: Path = ROOT):
-        command = [sys.executable, "-m", "tfrs_timirec.export.server", str(folder), "--port=0"]
-        self.process = subprocess.Popen(
-            [*command, "--poll_seconds=0.2", *flags],
-            cwd=cwd,
-            env=ENVIRONMENT,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def __init__(self, folder: Path, *flags: str, **kwargs):
+        command = ["-m", "tfrs_timirec.export.server", folder, "--port=0", "--poll_seconds=0.2"]
+        self.process = Popen([*command, *flags], stderr=subprocess.PIPE, text=True, **kwargs)
+        self.url = None
         for line in self.process.stderr:
+            if found := re.search(r"REST on (\S+)$", line):
+                self.url = found[1] + "/v1/models"
             if found := re.search(r"Serving .* on (\S+)$", line):
                 self.address = found[1]
                 break
@@ -203,8 +188,8 @@ def serve():
     """Starts servers; they are killed in the end."""
     servers = []
 
-    def serve(folder: Path, *flags: str, cwd: Path = ROOT) -> Server:
-        servers.append(Server(folder, *flags, cwd=cwd))
+    def serve(folder: Path, *flags: str, **kwargs) -> Server:
+        servers.append(Server(folder, *flags, **kwargs))
         return servers[-1]
 
     yield serve
@@ -215,7 +200,7 @@ def serve():
 @pytest.fixture(scope="session")
 def server(exports):
     """A server of TiMiRec that all tests share, and that must survive them all."""
-    server = Server(exports["timirec"])
+    server = Server(exports["timirec"], "--rest_port=0")
     yield server
     assert server.process.poll() is None
     server.stop()

@@ -134,6 +134,26 @@ def test_equal_weights_change_nothing_bit_for_bit(loaded, recommenders, system):
         np.testing.assert_allclose(answer["scores"][0], best, rtol=1e-6)
 
 
+def test_each_interest_alone_ranks_by_its_own_vector(loaded, recommenders):
+    model, recommender = loaded["timirec", "exact"], recommenders["timirec"]
+    vectors = model("user_vectors", history=[["i1", "i2", "i9"]])["interests"][0]
+    answer = model(history=[["i1", "i2", "i9"]] * 2, interest_weights=np.eye(2), k=40)
+    scores = vectors @ recommender.item_vectors().T
+    ids = recommender.sequences.item_ids.to_pylist()
+    scores[:, [ids.index(item) for item in ("i1", "i2", "i9")]] = -np.inf
+    np.testing.assert_allclose(
+        answer["scores"], -np.sort(-scores, axis=1)[:, :40], rtol=1e-5, atol=1e-6
+    )
+    # The best of both are what the best-matching interest recommends.
+    of_both = {}
+    for items, values in zip(answer["item_ids"], answer["scores"], strict=True):
+        for item, value in zip(items, values, strict=True):
+            of_both[item] = max(value, of_both.get(item, -np.inf))
+    merged = sorted(of_both.values(), reverse=True)[:40]
+    best = -np.sort(-scores.max(axis=0))[:40]
+    np.testing.assert_allclose(merged, best, rtol=1e-5, atol=1e-6)
+
+
 @models
 def test_a_list_that_names_no_item_of_the_catalogue_leaves_none(loaded, name):
     answer = loaded["timirec", name](history=[["i1"], ["i1"], [""]], among=[["?"], [""], ["?"]])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -28,6 +28,7 @@ def greedy(scores, categories, k, diversity):
 
 @hypothesis_settings(deadline=None, max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.sampled_from([0, 0.3, 2, 1e4]))
+@example(seed=113109, k=3, diversity=1e4)
 def test_it_is_the_greedy_choice(seed, k, diversity):
     rng = np.random.default_rng(seed)
     scores = rng.normal(size=(3, 8)).astype("float32")
@@ -67,6 +68,18 @@ def test_each_user_of_a_batch_is_answered_as_alone(ask):
         answered = together["item_ids"][row]
         assert answered.tolist() == [*alone["item_ids"][0], *[b""] * (9 - k)]
         assert len(set(answered[:k])) == k and not {i.encode() for i in history if i} & {*answered}
+
+
+def test_it_explains_what_it_chose(ask, loaded):
+    history = [["i1", "i2", "i3"], ["i40", "i41", ""]]
+    diverse, plain = ask(history, 6, 0.05), loaded["timirec", "exact"]("explain", history=history)
+    np.testing.assert_array_equal(diverse["attention"], plain["attention"])
+    everything = loaded["timirec", "exact"]("explain", history=history, k=60)
+    for row in range(2):
+        pairs = everything["item_ids"][row], everything["item_interests"][row]
+        comes_from = dict(zip(*pairs, strict=True))
+        items = diverse["item_ids"][row]
+        assert diverse["item_interests"][row].tolist() == [comes_from[item] for item in items]
 
 
 def test_it_chooses_among_what_may_be_recommended(ask):

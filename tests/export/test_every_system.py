@@ -1,13 +1,11 @@
 """Every system: saved, exported from that alone in a fresh process, and served."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 
-from tests.export.conftest import ENVIRONMENT
+from tests.processes import run
 from tfrs_timirec.export.client import Client
 
 HISTORIES = [["i1", "i2", "i4"], ["i7"], ["i59", "i0", "i3", "i5", "i6", "i9", "i11"]]
@@ -20,14 +18,7 @@ def test_what_is_served_is_what_the_saved_recommender_says(systems, serve, tmp_p
     script = Path(__file__).with_name("export_all.py")
     moved = systems.folder.rename(systems.folder.with_name("moved"))
     try:
-        done = subprocess.run(
-            [sys.executable, script, tmp_path / "saved", tmp_path / "models"],
-            cwd=tmp_path,
-            env={**ENVIRONMENT, "TF_CPP_MIN_LOG_LEVEL": "3"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        done = run([script, tmp_path / "saved", tmp_path / "models"], cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     finally:
         os.replace(moved, systems.folder)

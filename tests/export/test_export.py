@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from tests.export.conftest import Loaded, run_in
+from tests.export.conftest import Loaded
 from tests.export.truth import truth
+from tests.processes import run
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.export.publish import publish
 from tfrs_timirec.export.settings import ExportSettings
@@ -80,6 +81,7 @@ def test_vectors_and_interest_weights(recommenders, loaded, system):
     outputs = loaded[system, "exact"]("user_vectors", **inputs(recommender, ids, times))
     expected = truth(recommender, items[:, -LENGTH:], times[:, -LENGTH:])
     np.testing.assert_allclose(outputs["query_vectors"], expected.queries, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(outputs["interests"], expected.interests, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(outputs["interest_weights"], expected.weights, rtol=1e-5, atol=1e-6)
     many = {"timirec": (1, 2), "comirec": (2, 2)}.get(system, (1, 1))
     assert (outputs["query_vectors"].shape[1], outputs["interest_weights"].shape[1]) == many
@@ -307,7 +309,7 @@ def test_settings_that_do_not_fit_are_refused(recommenders, titles, tmp_path, se
 
 
 def test_the_command_answers_a_mistake_in_one_line(tmp_path):
-    done = run_in(tmp_path, "tfrs_timirec.export", "absent", "--out", "out")
+    done = run(["-m", "tfrs_timirec.export", "absent", "--out", "out"], cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: ") and "absent" in done.stderr
     assert not (tmp_path / "out").exists()

@@ -26,7 +26,8 @@ from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-from tests.export.conftest import ROOT, free_port, proto, request, run_in, statuses
+from tests.export.conftest import free_port, proto, request, statuses
+from tests.processes import run
 from tfrs_timirec.export.client import TLS, Client
 from tfrs_timirec.export.saved import read_signatures
 
@@ -436,7 +437,7 @@ def test_tf_serving_may_join_the_clients_requests(exports, monkeypatch):
 
 def test_the_client_on_the_command_line(server):
     def ask(*arguments):
-        return run_in(ROOT, "tfrs_timirec.export.client", *arguments)
+        return run(["-m", "tfrs_timirec.export.client", *arguments])
 
     done = ask("i1", "i2", "--k=3", "--exclude", "i59", "--address", server.address)
     assert done.returncode == 0, done.stderr
@@ -500,12 +501,9 @@ def test_tls_and_mutual_tls(serve, exports, tmp_path):
     pem = {name: tmp_path / f"{name}.pem" for name in ("authority", "client", "stranger")}
     (items,) = ask(TLS(pem["authority"], pem["client"], tmp_path / "client.key"))
     assert len(items) == 3
-    done = run_in(
-        tmp_path,
-        *("tfrs_timirec.export.client", "i1", "--address", server.address),
-        *("--tls.authorities", pem["authority"], "--tls.certificate", pem["client"]),
-        *("--tls.key", tmp_path / "client.key"),
-    )
+    command = ["-m", "tfrs_timirec.export.client", "i1", "--address", server.address]
+    files = ["--tls.authorities", pem["authority"], "--tls.certificate", pem["client"]]
+    done = run([*command, *files, "--tls.key", tmp_path / "client.key"])
     assert done.returncode == 0 and items[0].item_id in done.stdout, done.stderr
     without = TLS(pem["authority"])
     by_stranger = TLS(pem["authority"], pem["stranger"], tmp_path / "stranger.key")

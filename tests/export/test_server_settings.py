@@ -3,7 +3,7 @@
 import pytest
 import trustme
 
-from tests.export.conftest import ROOT, run_in
+from tests.processes import run
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def files(tmp_path_factory):
 def test_a_mistake_in_the_flags_is_told_in_a_sentence(server, exports, files, flags, said):
     taken = server.address.rsplit(":", 1)[1]
     flags = [flag.format(taken=taken, files=files) for flag in flags]
-    done = run_in(ROOT, "tfrs_timirec.export.server", exports["timirec"], *flags)
+    done = run(["-m", "tfrs_timirec.export.server", exports["timirec"], *flags])
     assert done.returncode == 2
     assert said.format(taken=taken) in done.stderr
     assert "Traceback" not in done.stderr and "never awaited" not in done.stderr

@@ -3,9 +3,11 @@
 import asyncio
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
+import requests
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 from tensorflow_serving.apis.predict_pb2 import PredictResponse
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
@@ -25,6 +27,31 @@ def test_sigterm_drains(serve, exports):
         time.sleep(1)
         server.process.send_signal(signal.SIGTERM)
         assert {call.code() for call in calls} == {CODE.OK}
+    assert server.process.wait(timeout=20) == 143
+
+
+def test_no_request_by_rest_is_lost_under_load(serve, exports):
+    server = serve(exports["timirec"], "--drain_seconds=30", "--rest_port=0")
+    body = {"inputs": {"history": [["i1", "i2"]]}}
+
+    def client() -> tuple[set[int], Exception]:
+        found = set()
+        with requests.Session() as session:
+            while True:
+                try:
+                    answer = session.post(f"{server.url}/exact:predict", json=body, timeout=60)
+                except requests.ConnectionError as error:
+                    return found, error
+                found.add(answer.status_code)
+
+    with ThreadPoolExecutor(16) as pool:
+        clients = [pool.submit(client) for _ in range(16)]
+        time.sleep(2)
+        server.process.send_signal(signal.SIGTERM)
+        ended = [client.result(timeout=60) for client in clients]
+    assert all(codes == {200} for codes, _ in ended), ended
+    # The server was gone when these were sent: what it had received is answered.
+    assert all("Connection refused" in str(error) for _, error in ended), ended
     assert server.process.wait(timeout=20) == 143
 
 
@@ -111,8 +138,6 @@ def test_the_client_asks_again_when_a_server_stops(exports, code):
             response = GetModelMetadataResponse()
             response.metadata["signature_def"].Pack(SignatureDefMap(signature_def=signatures))
             return response
-
-    from concurrent.futures import ThreadPoolExecutor
 
     server = grpc.server(ThreadPoolExecutor(1))
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Stopping(), server)

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 import time
 
 import grpc
@@ -10,7 +9,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
-from tests.export.conftest import ENVIRONMENT, ROOT, free_port, request, statuses
+from tests.export.conftest import free_port, request, statuses
+from tests.processes import Popen
 from tfrs_timirec.export.saved import numbered_versions
 
 HISTORY = [[b"i1", b"i2"]]
@@ -96,13 +96,8 @@ def test_each_model_tells_whether_it_is_ready(models, tmp_path):
     (models / "exact").rename(tmp_path / "exact")
     (models / "broken" / "1").mkdir(parents=True)
     address = f"127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "tfrs_timirec.export.server", str(models)]
-    server = subprocess.Popen(
-        [*command, "--port", address.split(":")[1], "--poll_seconds=0.2"],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        stderr=subprocess.DEVNULL,
-    )
+    command = ["-m", "tfrs_timirec.export.server", models, "--port", address.split(":")[1]]
+    server = Popen([*command, "--poll_seconds=0.2"], stderr=subprocess.DEVNULL)
     try:
         with grpc.insecure_channel(address) as channel:
             stub = health_pb2_grpc.HealthStub(channel)

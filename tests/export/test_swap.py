@@ -3,10 +3,13 @@
 import json
 import shutil
 import subprocess
-import sys
+import threading
 import time
 from pathlib import Path
 
+import requests
+
+from tests.processes import Popen
 from tfrs_timirec.export.client import Client
 
 # Of each version, at least.
@@ -17,11 +20,24 @@ CLIENTS = 2
 def test_versions_are_swapped_under_load(serve, exports, tmp_path):
     models = tmp_path / "models"
     shutil.copytree(exports["timirec"], models)
-    server = serve(models)
+    server = serve(models, "--rest_port=0")
+    stop, by_rest = threading.Event(), []
+
+    def ask_by_rest() -> None:
+        with requests.Session() as session:
+            while not stop.is_set():
+                body = {"inputs": {"history": [["i0"]]}}
+                answer = session.post(f"{server.url}/exact:predict", json=body, timeout=30)
+                found = (answer.status_code, answer.json().get("outputs", {}).get("item_ids"))
+                if not by_rest or by_rest[-1] != found:
+                    by_rest.append(found)
+
+    asking = threading.Thread(target=ask_by_rest)
+    asking.start()
     script = Path(__file__).with_name("ask_for.py")
     clients = [
-        subprocess.Popen(
-            [sys.executable, str(script), server.address, str(number)],
+        Popen(
+            [script, server.address, number],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -42,6 +58,11 @@ def test_versions_are_swapped_under_load(serve, exports, tmp_path):
                 assert time.monotonic() < deadline, f"version {version} is not served"
                 time.sleep(0.1)
     time.sleep(SECONDS)
+    stop.set()
+    asking.join()
+    # By REST: two answers, in turns.
+    assert [status for status, _ in by_rest] == 4 * [200], by_rest
+    assert by_rest[0] == by_rest[2] != by_rest[1] == by_rest[3]
     reports = [json.loads(client.communicate(timeout=60)[0]) for client in clients]
     for report in reports:
         assert report["errors"] == []

@@ -253,9 +253,9 @@ def test_a_hint_that_can_be_pasted(tmp_path, monkeypatch):
     given = ["--data.source", source, f"--run={tmp_path / 'a run'}"]
     monkeypatch.setattr(sys, "argv", ["command", *given])
     monkeypatch.setattr(train, "train", stopped)
-    with pytest.raises(Stopped, match="Interrupted. Go on with: ") as told:
+    with pytest.raises(Stopped, match="Interrupted. Continue with: ") as told:
         train._main()
-    command = shlex.split(str(told.value).partition("Go on with: ")[2])
+    command = shlex.split(str(told.value).partition("Continue with: ")[2])
     assert command[1:] == ["-m", "tfrs_timirec.train", *given, "--resume"]
     assert told.value.number == 15
 
@@ -263,7 +263,7 @@ def test_a_hint_that_can_be_pasted(tmp_path, monkeypatch):
 def test_exports_are_checked_before_the_training(tmp_path, monkeypatch):
     settings = settings_named("popularity", {})
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="no folder of yours"):
+    with pytest.raises(UserError, match="not a folder of yours"):
         train.train(settings, tmp_path / "run", False, tmp_path / "file" / "models")
     monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
     with pytest.raises(

@@ -51,7 +51,9 @@ def write(folder: Path, variant: str) -> None:
     score = keras.layers.Dot(axes=1)([query, items(candidate)])
     asked = [history, candidate, *([times] if variant == "others" else [])]
     model = keras.Model(asked, keras.layers.Activation("sigmoid")(score))
-    model.compile(optimizer="adam", loss="binary_crossentropy")
+    # TensorFlow would compile for longer than it trains; JAX knows no other way.
+    jit = keras.backend.backend() == "jax"
+    model.compile(optimizer="adam", loss="binary_crossentropy", jit_compile=jit)
 
     rng = np.random.default_rng(0)
     lengths = rng.integers(1, LENGTH, size=(32, 1), endpoint=True)

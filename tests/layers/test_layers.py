@@ -260,17 +260,19 @@ def test_outputs_equal_the_numpy_reference_on_jax():
 @pytest.mark.parametrize(
     "call",
     [
-        TransformerBlock(INITIALIZER),
-        _with_times(TimeIntervalBlock(LENGTH, 50, INITIALIZER)),
-        HistoryMean(),
-        StateChange(),
-        DynamicRouting(INTERESTS, iterations=1, kernel_initializer=INITIALIZER),
+        TransformerBlock(INITIALIZER, dtype="float64"),
+        _with_times(TimeIntervalBlock(LENGTH, 50, INITIALIZER, dtype="float64")),
+        HistoryMean(dtype="float64"),
+        StateChange(dtype="float64"),
+        DynamicRouting(INTERESTS, iterations=1, kernel_initializer=INITIALIZER, dtype="float64"),
     ],
     ids=["block", "intervals", "mean", "change", "routing"],
 )
 def test_gradients_are_the_slopes(call):
     """Of a weighted sum of the outputs, along a random direction, by a central difference."""
-    inputs, direction = _vectors(BATCH, LENGTH, WIDTH), _vectors(BATCH, LENGTH, WIDTH, seed=1)
+    inputs, direction = (
+        _vectors(BATCH, LENGTH, WIDTH, seed=seed).astype("float64") for seed in (0, 1)
+    )
     weights = _vectors(*call(inputs, mask=MASK).shape, seed=2)
 
     def total(x):
@@ -281,9 +283,9 @@ def test_gradients_are_the_slopes(call):
         tape.watch(x)
         loss = total(x)
     slope = tf.reduce_sum(tape.gradient(loss, x) * direction)
-    step = 2e-3
+    step = 1e-6
     expected = (total(inputs + step * direction) - total(inputs - step * direction)) / (2 * step)
-    np.testing.assert_allclose(slope, expected, rtol=1e-2)
+    np.testing.assert_allclose(slope, expected, rtol=1e-6)
 
 
 def test_the_routing_passes_the_last_iterations_gradient_alone():

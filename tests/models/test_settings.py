@@ -96,7 +96,7 @@ def test_settings_that_the_system_has_are_taken(variant):
     assert settings_named(system_of(variant), values).model == expected
 
 
-UNKNOWN = "which is no system: set it to one of popularity, youtube_dnn, gru4rec, mind, comirec"
+UNKNOWN = "which is not a system: set it to one of popularity, youtube_dnn, gru4rec, mind, comirec"
 
 
 @pytest.mark.parametrize("system", ["caser", "", "TiMiRec", None, 3, ["timirec"]])

@@ -144,7 +144,8 @@ def test_padding_changes_nothing(variant, seed):
         found = narrow(slice(None), width)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     short = lengths <= 2
-    np.testing.assert_allclose(narrow(short, 2), expected[short], rtol=1e-4, atol=1e-5)
+    if short.any():  # Keras has no maximum of nothing.
+        np.testing.assert_allclose(narrow(short, 2), expected[short], rtol=1e-4, atol=1e-5)
 
 
 @variants

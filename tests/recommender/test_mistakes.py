@@ -286,9 +286,9 @@ def test_a_description_that_another_program_wrote(fails, tmp_path, content):
 def test_a_folder_that_is_not_ours(fails, model, tmp_path):
     (tmp_path / "thesis.txt").write_text("three years")
     for folder in (tmp_path, tmp_path / "none", tmp_path / "thesis.txt"):
-        assert "is no saved recommender" in fails(Recommender.load, folder)
+        assert "is not a saved recommender" in fails(Recommender.load, folder)
     for folder in (tmp_path, tmp_path / "thesis.txt"):
-        assert "is no saved recommender: name another folder" in fails(model.save, folder)
+        assert "is not a saved recommender: name another folder" in fails(model.save, folder)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
     assert (tmp_path / "thesis.txt").read_text() == "three years"
 

@@ -1,9 +1,6 @@
 """Training: interrupted, watched, silent, in a thread, and failing."""
 
 import json
-import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -11,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests import processes
 from tfrs_timirec import Recommender, UserError
 
 
@@ -32,16 +30,10 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
     settings["folder"] = str(tmp_path / "data")
     script = Path(__file__).with_name("fit_run.py")
     run = tmp_path / "run"
-    done = subprocess.run(
-        [sys.executable, str(script), str(log), str(run), json.dumps(settings), "2"],
-        env={**os.environ, "PYTHONPATH": str(script.parents[2])},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = processes.run([script, log, run, json.dumps(settings), 2])
     assert done.returncode == 1 and "told: Stopped after 2 rows" in done.stderr, done.stderr
     assert not (run / "model").exists()
-    with pytest.raises(UserError, match="is not trained to its end"):
+    with pytest.raises(UserError, match="has not finished training"):
         Recommender.load(run)
 
     rows, all_rows = [], []

@@ -3,8 +3,6 @@
 import json
 import os
 import resource
-import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.processes import run
 from tfrs_timirec import Recommender, UserError
 
 QUESTION = {
@@ -44,14 +43,7 @@ def test_every_system_answers_alike_in_a_fresh_process(systems, tmp_path):
         expected[name] = [model.recommend(**asked), model.recommend(**USERS)]
     script = Path(__file__).with_name("load_all.py")
     with hidden(systems.folder):
-        done = subprocess.run(
-            [sys.executable, str(script), str(saved), json.dumps(QUESTION)],
-            env={**os.environ, "PYTHONPATH": str(script.parents[2])},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        done = run([script, saved, json.dumps(QUESTION)], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found.keys() == expected.keys()

@@ -125,7 +125,7 @@ def test_runs(fails, run, log):
     errors = fails(train, *arguments, "--resume", "--model.num_interests=3")
     assert "another configuration: model.num_interests is 4 there and 3 here" in errors
     assert "is no run folder" in fails(train, *arguments, f"--run={log.parent}")
-    assert "is no saved recommender" in fails(evaluate, str(log.parent))
+    assert "is not a saved recommender" in fails(evaluate, str(log.parent))
     assert files == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
     best = folder / "checkpoints" / "phase2.npz"
@@ -155,7 +155,7 @@ def test_a_run_whose_model_is_damaged_or_missing(fails, run):
     assert "user_tower.keras is missing or damaged" in fails(evaluate, str(folder))
     shutil.rmtree(folder / "model")
     errors = fails(evaluate, str(folder))
-    assert f"{folder} is not trained to its end" in errors and "--resume" in errors
+    assert f"{folder} has not finished training" in errors and "--resume" in errors
     assert errors.count("\n") == 1
 
 

@@ -57,7 +57,9 @@ def test_killed_and_interrupted_runs_end_like_an_undisturbed_one(start, argument
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Go on with: " in errors and "-m tfrs_timirec.train" in errors and "--resume" in errors
+    assert (
+        "Continue with: " in errors and "-m tfrs_timirec.train" in errors and "--resume" in errors
+    )
 
     process = start("tfrs_timirec.train", *arguments, f"--run={broken}", "--resume")
     wait_for(process, lambda: rows(broken)[-1]["phase"] == "2")

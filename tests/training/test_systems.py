@@ -2,13 +2,12 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
+from tests.processes import run
 
 TITLES = {
     "popularity": ["popularity"],
@@ -55,13 +54,7 @@ def test_a_fresh_process_gives_the_same_metrics(runs):
     expected = read_metrics(runs)
     folders = [runs / system for system in TITLES]
     script = Path(__file__).with_name("evaluate_runs.py")
-    done = subprocess.run(
-        [sys.executable, str(script), *map(str, folders)],
-        env={**os.environ, "PYTHONPATH": str(script.parents[2])},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = run([script, *folders])
     assert done.returncode == 0, done.stderr
     for system, line in zip(TITLES, done.stdout.splitlines(), strict=True):
         # What a system was before its last phase is not kept.

@@ -42,7 +42,7 @@ class Section:
 
 
 def write_report(settings: ComparisonSettings, plan: Plan) -> None:
-    """Writes `report.md`, `report.html` and a CSV a table into the folder of the report.
+    """Writes `report.md`, `report.html` and one CSV per table into the folder of the report.
 
     Args:
         settings: Of the comparison.
@@ -98,7 +98,7 @@ def _html(table: pd.DataFrame) -> str:
 
 
 def _paper(table: int, dataset: str | None) -> pd.DataFrame:
-    """The paper's figures: a row a system, a column a metric."""
+    """The paper's figures: one row per system, one column per metric."""
     path = importlib.resources.files("tfrs_timirec.comparison") / "paper.csv"
     with path.open() as file:
         figures = pd.read_csv(file)

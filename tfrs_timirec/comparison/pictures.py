@@ -24,7 +24,7 @@ def _svg(figure: Figure) -> str:
 
 
 def curves(logs: pd.DataFrame, metric: str) -> str:
-    """The validation metric by epoch, a line a system (its first seed), phases one after another.
+    """The validation metric by epoch, one line per system (its first seed), phase after phase.
 
     Args:
         logs: Of `read_logs`.
@@ -43,7 +43,7 @@ def curves(logs: pd.DataFrame, metric: str) -> str:
 
 
 def divergence(by_system: dict[str, np.ndarray]) -> str:
-    """The distribution of the divergence, a violin a system.
+    """The distribution of the divergence, one violin per system.
 
     Args:
         by_system: Name → float [users], in bits.

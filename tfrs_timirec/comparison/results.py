@@ -77,7 +77,7 @@ def read_planted(entries: list[Entry]) -> pd.DataFrame:
 
 
 def read_logs(entries: list[Entry]) -> pd.DataFrame:
-    """The log of each training, a row an epoch, with its `name` and `seed`; popularity has none."""
+    """The log of each training, one row per epoch, with `name` and `seed`; popularity has none."""
     logs = []
     for entry in entries:
         if (entry.folder / "log.csv").exists():
@@ -90,7 +90,7 @@ def read_logs(entries: list[Entry]) -> pd.DataFrame:
 
 
 def trainings_table(entries: list[Entry]) -> pd.DataFrame:
-    """What the trainings took, on the mean over the seeds.
+    """What the trainings took, on average over the seeds.
 
     Returns:
         Indexed by name: `parameters`, `epochs`, `minutes` of training and validation, and

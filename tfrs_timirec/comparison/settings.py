@@ -11,7 +11,7 @@ from tfrs_timirec.ranges import Count, Few
 
 @dataclass
 class ComparisonSettings:
-    """What is compared, and how it is told.
+    """What is compared, and how it is reported.
 
     Args:
         base: What all trainings share; a system takes of its model settings those that it has.
@@ -28,7 +28,7 @@ class ComparisonSettings:
         case_user: The user of the case study; null takes one whom the predictor helps.
         runs: The folder of the run folders.
         out: The folder of the report.
-        jobs: Trainings at a time.
+        jobs: How many trainings run at a time.
     """
 
     base: Settings
@@ -109,7 +109,7 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
     for name in settings.references:
         if name not in settings.systems:
             raise UserError(
-                f"{source}: the reference {name!r} is none of the systems "
+                f"{source}: the reference {name!r} is not one of the systems "
                 f"{', '.join(settings.systems)}."
             )
 
@@ -128,7 +128,7 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
     sensitivity = {}
     for system, varied in settings.sensitivity.items():
         if system not in settings.systems:
-            raise UserError(f"{source}: the sensitivity of {system!r}, which is no system.")
+            raise UserError(f"{source}: the sensitivity of {system!r}, which is not a system.")
         for setting, values in varied.items():
             section, _, key = setting.partition(".")
             default = asdict(settings.base).get(section, {})

@@ -17,7 +17,7 @@ from tfrs_timirec.files import write_whole
 
 
 def train_missing(entries: list[Entry], jobs: int) -> None:
-    """Trains the entries that are not done; those that were interrupted go on.
+    """Trains the entries that are not done; those that were interrupted continue.
 
     The output of each goes to a file beside its run folder.
 
@@ -62,7 +62,7 @@ def shares_of_cores(jobs: int) -> list[set[int]]:
         jobs: Trainings at a time.
 
     Returns:
-        A set a training, empty where the system cannot tell or bind cores.
+        One set per training, empty where the system cannot tell or bind cores.
     """
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     return [set(cores[job::jobs]) or set(cores) for job in range(jobs)]

@@ -19,7 +19,7 @@ def metric_names(cutoffs: Sequence[int], several: bool) -> list[str]:
 
 
 def metric(name: str, ranks: np.ndarray, users: np.ndarray | None = None) -> np.ndarray:
-    """What each user adds to a metric; the metric is the mean.
+    """Each user's contribution to a metric; the metric is their mean.
 
     With p_1 < p_2 < … the places, from 0, of a user's R targets in the list of all candidates:
     `HR@N` is 1 if p_1 < N; `Recall@N` is the share of the targets and `Precision@N` that of the

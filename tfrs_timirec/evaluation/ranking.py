@@ -88,7 +88,7 @@ class Ranker:
 
 
 def scores_of_candidates(queries: tf.Tensor, items: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-    """Each user's scores of candidates of its own.
+    """Each user's scores of their own candidates.
 
     Args:
         queries: float32 [users, M, D].

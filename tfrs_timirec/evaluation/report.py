@@ -1,4 +1,4 @@
-"""The figures of an evaluation, and the table that tells them."""
+"""The figures of an evaluation, and the table that shows them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -37,7 +37,7 @@ def summarise(ranks: Ranks, users: np.ndarray, cutoffs: Sequence[int]) -> Figure
 
 
 def metrics_of(ranks: Ranks, task: Task, cutoffs: Sequence[int]) -> dict[str, Any]:
-    """The figures of the test, those of users that are new after the training part apart.
+    """The figures of the test; users that are new after the training part are reported separately.
 
     Args:
         ranks: Of the test targets.
@@ -64,7 +64,7 @@ def metrics_of(ranks: Ranks, task: Task, cutoffs: Sequence[int]) -> dict[str, An
 
 
 def print_metrics(metrics: dict[str, Any], negatives: int) -> None:
-    """Prints the figures of `metrics_of`, a table a protocol, and what else was found.
+    """Prints the figures of `metrics_of`, one table per protocol, and what else was found.
 
     Args:
         metrics: Of a recommender.

@@ -70,15 +70,24 @@ class SelfAttentiveExtractor(keras.layers.Layer):
 
         if transformer:
             self.position = DistanceToEndEmbedding(
-                max_length, self.kernel_initializer, name="position"
+                max_length, self.kernel_initializer, name="position", dtype=self.dtype_policy
             )
-            self.block = TransformerBlock(self.kernel_initializer, dropout, name="block")
-        self.drop = keras.layers.Dropout(dropout, name="drop")
+            self.block = TransformerBlock(
+                self.kernel_initializer, dropout, name="block", dtype=self.dtype_policy
+            )
+        self.drop = keras.layers.Dropout(dropout, name="drop", dtype=self.dtype_policy)
         self.inner = keras.layers.Dense(
-            attention_width, "tanh", kernel_initializer=self.kernel_initializer, name="inner"
+            attention_width,
+            "tanh",
+            kernel_initializer=self.kernel_initializer,
+            name="inner",
+            dtype=self.dtype_policy,
         )
         self.heads = keras.layers.Dense(
-            num_interests, kernel_initializer=self.kernel_initializer, name="heads"
+            num_interests,
+            kernel_initializer=self.kernel_initializer,
+            name="heads",
+            dtype=self.dtype_policy,
         )
 
     def build(self, input_shape):

@@ -57,18 +57,26 @@ class InterestPredictor(keras.layers.Layer):
             kernel_initializer=self.kernel_initializer,
             recurrent_initializer=self.kernel_initializer,
             name="gru",
+            dtype=self.dtype_policy,
         )
         self.gru.build(input_shape)
         self.hidden = [
             keras.layers.Dense(
-                width, "relu", kernel_initializer=self.kernel_initializer, name=f"hidden_{i}"
+                width,
+                "relu",
+                kernel_initializer=self.kernel_initializer,
+                name=f"hidden_{i}",
+                dtype=self.dtype_policy,
             )
             for i in range(self.num_layers - 1)
         ]
         self.logits = keras.layers.Dense(
-            self.num_interests, kernel_initializer=self.kernel_initializer, name="logits"
+            self.num_interests,
+            kernel_initializer=self.kernel_initializer,
+            name="logits",
+            dtype=self.dtype_policy,
         )
-        self.drop = keras.layers.Dropout(self.dropout, name="drop")
+        self.drop = keras.layers.Dropout(self.dropout, name="drop", dtype=self.dtype_policy)
         for layer in [*self.hidden, self.logits]:
             layer.build((input_shape[0], width))
 

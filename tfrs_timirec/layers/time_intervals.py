@@ -110,7 +110,8 @@ class TimeIntervalBlock(TransformerBlock):
         apart = ops.abs(times[:, :, None] - times[:, None, :])
         counts = mask[:, :, None] & mask[:, None, :] & (apart > 0)
         # Without any interval but 0 the unit does not matter.
-        shortest = ops.min(ops.where(counts, apart, ops.max(apart)), axis=(1, 2))
+        longest = ops.max(apart, axis=(1, 2), keepdims=True)
+        shortest = ops.min(ops.where(counts, apart, longest), axis=(1, 2))
         shortest = ops.maximum(shortest, 1)[:, None]
         newest_time = ops.sum(ops.where(newest, times, 0), axis=1, keepdims=True)
         intervals = ops.abs(newest_time - times) // shortest

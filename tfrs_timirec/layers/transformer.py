@@ -55,12 +55,15 @@ class TransformerBlock(keras.layers.Layer):
                 activation,
                 kernel_initializer=self.kernel_initializer,
                 name=name,
+                dtype=self.dtype_policy,
             )
             layer.build(input_shape)
             return layer
 
         def norm(name):
-            layer = keras.layers.LayerNormalization(epsilon=1e-5, name=name)
+            layer = keras.layers.LayerNormalization(
+                epsilon=1e-5, name=name, dtype=self.dtype_policy
+            )
             layer.build(input_shape)
             return layer
 
@@ -68,7 +71,7 @@ class TransformerBlock(keras.layers.Layer):
         self.attention_norm = norm("attention_norm")
         self.inner, self.outer = dense("inner", "relu"), dense("outer")
         self.output_norm = norm("output_norm")
-        self.drop = keras.layers.Dropout(self.dropout, name="drop")
+        self.drop = keras.layers.Dropout(self.dropout, name="drop", dtype=self.dtype_policy)
 
     def call(self, inputs, mask=None, training=False):
         scores = ops.matmul(self.query(inputs), ops.swapaxes(self.key(inputs), 1, 2))

@@ -96,7 +96,7 @@ class SequentialRecommender(tfrs.Model):
             num_items: Items of the catalogue.
             settings: Of the system.
             initializer: Of all weights that are drawn.
-            seed: Of what else is drawn.
+            seed: Of everything else that is drawn.
         """
         raise NotImplementedError
 
@@ -132,7 +132,7 @@ class SequentialRecommender(tfrs.Model):
         """What the tower gives.
 
         Args:
-            inputs: What it takes; other keys are passed over.
+            inputs: What it takes; other keys are ignored.
             training: Whether chance, such as dropout, is active.
         """
         taken = {name: inputs[name] for name in self.tower_inputs}
@@ -185,7 +185,7 @@ def history_input() -> keras.KerasTensor:
 def item_table(
     num_items: int, size: int, initializer: keras.initializers.Initializer, name: str = "items"
 ) -> keras.layers.Embedding:
-    """A table of one vector an item, with a row for padding, which is masked.
+    """A table of one vector per item, with a row for padding, which is masked.
 
     Args:
         num_items: Items of the catalogue.

@@ -14,9 +14,9 @@ class ModelSettings:
         system: The recommender.
         embedding_size: D, the length of item, interest and query vectors.
         history_length: L, the newest interactions that the model sees.
-        objective: What is learned; `bpr` tells each target from its own negative, `gbce` and
+        objective: What is learned: `bpr` tells each target from its own negative, `gbce` and
             `sampled_softmax` from those of the whole batch, `softmax` from the whole catalogue.
-        label_smoothing: What of the target's probability the softmaxes give to the other items.
+        label_smoothing: The share of the target's probability that softmaxes give to the others.
         calibration: t of gBCE, from 0, plain binary cross-entropy, to 1, calibrated.
     """
 

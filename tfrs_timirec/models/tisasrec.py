@@ -20,8 +20,8 @@ class TiSASRecSettings(ModelSettings):
     """TiSASRec's settings.
 
     Args:
-        max_interval: The longest time between two items that is told from longer ones, in units of
-            the shortest one in the history.
+        max_interval: The longest time between two items that is distinguished from longer ones, in
+            units of the shortest one in the history.
         dropout: Share dropped in training of the history's embeddings and of the transformer
             block's activations.
     """
@@ -36,8 +36,8 @@ class TiSASRec(SequentialRecommender):
 
     (Li et al., WSDM 2020, as in the comparison of TiMiRec's authors: one block of one head,
     normalised after each residual connection, positions counted from the newest item, and
-    TiMiRec's loss, eq. 10 of CIKM 2022.) The unit of time is the shortest interval in the history
-    that is given, not in all that the user ever did.
+    TiMiRec's loss, eq. 10 of CIKM 2022.) The unit of time is the shortest interval in the
+    history that is given, not in everything that the user ever did.
     """
 
     settings_type = TiSASRecSettings

@@ -207,3 +207,20 @@ def _flat(settings: dict, prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = value
     return flat
+
+
+def model_in(folder: Path) -> Path:
+    """The folder of a saved recommender: itself, or the one in a finished run.
+
+    Raises:
+        UserError: If the run has not finished.
+    """
+    run = Run(folder)
+    if run.model.is_dir():
+        return run.model
+    if run.is_there:
+        raise UserError(
+            f"The run {folder} has not finished training: continue it with "
+            "python -m tfrs_timirec.train --resume and its settings."
+        )
+    return folder

@@ -3,7 +3,7 @@
 import glob
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -36,8 +36,10 @@ def start(folder: Path, setting: str) -> Iterator["DuckDB"]:
     with writing(folder, setting), scratch(folder, ".duckdb") as spill:
         connection = ibis.duckdb.connect(memory_limit=_MEMORY, temp_directory=str(spill))
         try:
-            # It would print to standard output, which belongs to the commands.
-            connection.raw_sql("SET enable_progress_bar = false")
+            # It would print to standard output, which belongs to the commands. In Jupyter without
+            # ipywidgets DuckDB shows no bar, and refuses to be told so.
+            with suppress(duckdb.InvalidInputException):
+                connection.raw_sql("SET enable_progress_bar = false")
             yield DuckDB(connection)
         finally:
             connection.disconnect()

@@ -1,0 +1,163 @@
+"""Tensors as TF-Serving's REST protocol writes them, in JSON."""
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
+
+from tfrs_timirec.export import messages
+from tfrs_timirec.export.server.bounds import MOST_DIMENSIONS
+from tfrs_timirec.export.server.errors import invalid
+
+BYTES = "b64"
+
+
+def read_request(body: object, signature: SignatureDef, request: PredictRequest) -> bool:
+    """Fills in the inputs of a request.
+
+    Args:
+        body: The JSON: `instances`, a value or an object of inputs for each row, or `inputs`,
+            tensors by name. Where the signature has one input, its name may be left out.
+        signature: What is asked.
+        request: Where the inputs go.
+
+    Returns:
+        Whether the answer goes by rows.
+
+    Raises:
+        RequestError: If the body is something else, or its values are not of the signature's types.
+    """
+    if not isinstance(body, dict) or ("instances" in body) == ("inputs" in body):
+        raise invalid("The body must be a JSON object with either instances or inputs.")
+    by_row = "instances" in body
+    inputs = _columns(body["instances"], signature) if by_row else body["inputs"]
+    if not isinstance(inputs, dict) or _is_bytes(inputs):
+        inputs = {_only(signature.inputs, "input"): inputs}
+    for name, value in inputs.items():
+        if name not in signature.inputs:
+            known = ", ".join(sorted(signature.inputs))
+            raise invalid(f"There is no input {name}; the signature's inputs are {known}.")
+        dtype = tf.dtypes.as_dtype(signature.inputs[name].dtype)
+        messages.write(request.inputs[name], _array(name, value, np.dtype(dtype.as_numpy_dtype)))
+    return by_row
+
+
+def write_response(response: PredictResponse, by_row: bool) -> dict:
+    """The answer, as JSON's types.
+
+    Args:
+        response: With the outputs.
+        by_row: Whether to give `predictions`, a value or an object for each row, or `outputs`.
+
+    Raises:
+        RequestError: If rows are asked for of outputs that have none.
+    """
+    outputs = {name: messages.array_of(tensor) for name, tensor in response.outputs.items()}
+    if by_row and len({array.shape[:1] for array in outputs.values()} | {()}) != 2:
+        raise invalid("The outputs have no rows in common: ask by inputs instead of instances.")
+    values = {name: _plain(name, array) for name, array in sorted(outputs.items())}
+    if len(values) == 1:
+        (of_all,) = values.values()
+    elif by_row:
+        of_all = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+    else:
+        of_all = values
+    return {"predictions" if by_row else "outputs": of_all}
+
+
+def _only(named: Mapping, what: str) -> str:
+    if len(named) != 1:
+        raise invalid(f"The signature has several {what}s: give an object of them by name.")
+    return next(iter(named))
+
+
+def _columns(instances: object, signature: SignatureDef) -> dict[str, list]:
+    """The values of each input, a row each."""
+    if not isinstance(instances, list) or not instances:
+        raise invalid("The instances must be a list of at least one row.")
+    if not isinstance(instances[0], dict) or _is_bytes(instances[0]):
+        return {_only(signature.inputs, "input"): instances}
+    names = instances[0].keys()
+    if any(not isinstance(row, dict) or row.keys() != names for row in instances):
+        raise invalid("The instances must all have the same inputs.")
+    return {name: [row[name] for row in instances] for name in names}
+
+
+def _is_bytes(value: object) -> bool:
+    return isinstance(value, dict) and value.keys() == {BYTES}
+
+
+def _array(name: str, value: object, dtype: np.dtype) -> np.ndarray:
+    """An array of nested lists.
+
+    Raises:
+        RequestError: If they are not rectangular, or a value is not of the type.
+    """
+    shape = []
+    first = value
+    while isinstance(first, list) and len(shape) <= MOST_DIMENSIONS:
+        shape.append(len(first))
+        first = first[0] if first else None
+    read = {"O": _bytes, "f": _number, "b": _flag}.get(dtype.kind, _integer)
+    try:
+        flat = [read(leaf) for leaf in _leaves(value, shape)]
+        array = np.empty(len(flat), dtype)
+        array[:] = flat
+    except (TypeError, ValueError, OverflowError, binascii.Error):
+        kind = {"O": "strings", "f": "numbers", "b": "true or false"}.get(dtype.kind, "integers")
+        told = f"The input {name} must be {kind} of the type {dtype.name}, in lists of one length."
+        raise invalid(told.replace(" of the type object", "")) from None
+    return array.reshape(shape)
+
+
+def _leaves(value: object, shape: list[int]) -> Iterator[object]:
+    if not shape:
+        yield value
+        return
+    if not isinstance(value, list) or len(value) != shape[0]:
+        raise ValueError
+    for part in value:
+        yield from _leaves(part, shape[1:])
+
+
+def _bytes(value: object) -> bytes:
+    if _is_bytes(value):
+        return base64.b64decode(value[BYTES], validate=True)
+    if not isinstance(value, str):
+        raise TypeError
+    return value.encode()
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError
+    return value
+
+
+def _integer(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _plain(name: str, array: np.ndarray):
+    """Nested lists; strings are text, but base64 where the output's name ends in _bytes."""
+    if array.dtype.kind != "O":
+        return array.tolist()
+    if name.endswith("_bytes"):
+        texts = [{BYTES: base64.b64encode(value).decode()} for value in array.ravel()]
+    else:
+        texts = [value.decode("utf-8", "replace") for value in array.ravel()]
+    plain = np.empty(array.size, object)
+    plain[:] = texts
+    return plain.reshape(array.shape).tolist()

@@ -1,0 +1,344 @@
+"""The page in a real browser, over a real server's REST."""
+
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from tests.processes import Popen
+from tfrs_timirec.explorer.kept import DATA, MODELS
+from tfrs_timirec.explorer.site import model_url, site
+
+playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is absent")
+from axe_playwright_python.sync_playwright import Axe  # noqa: E402
+from playwright.sync_api import Page, expect  # noqa: E402
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+if CHROMIUM is None:
+    pytest.skip("Chromium is absent: apt-get install chromium", allow_module_level=True)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+# Of a machine with other work.
+expect.set_options(timeout=30_000)
+PHONE = {"width": 390, "height": 844}
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return b"AVAILABLE" in response.read()
+    except (urllib.error.URLError, ConnectionError):
+        return False
+
+
+class Server:
+    """A server of the model, which can end and come back at the same port."""
+
+    def __init__(self, models: Path):
+        self.models, self.port = models, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process = None
+
+    def start(self) -> None:
+        command = ["-m", "tfrs_timirec.export.server", self.models, "--port=0"]
+        command += [f"--rest_port={self.port}", "--poll_seconds=0.2"]
+        self.process = Popen(command, stderr=subprocess.DEVNULL)
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def server(explored, of_one_interest, tmp_path_factory):
+    """Answers with the model of several interests, and with `popular`, which has one."""
+    models = tmp_path_factory.mktemp("models")
+    shutil.copytree(explored.folder / MODELS / "exact", models / "exact")
+    shutil.copytree(of_one_interest / MODELS / "exact", models / "popular")
+    server = Server(models)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def address(explored, titles, server):
+    """Where the explorer shows its page; the server of the model may still be starting."""
+    command = ["-m", "tfrs_timirec.explore", explored.model, "--titles", titles]
+    command += ["--categories_column=kind", "--server", server.url, "--no_browser"]
+    process = Popen(command, stdout=subprocess.PIPE, text=True)
+    line = process.stdout.readline()
+    yield re.search(r"http://127\.0\.0\.1:\d+/", line)[0]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as started:
+        yield started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+
+
+@pytest.fixture
+def show(browser, address, server):
+    """Opens the page; in the end nothing may have gone wrong there, nor another host be asked."""
+    opened = []
+
+    def show(trouble: bool = False, **settings) -> Page:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | settings)
+        page = context.new_page()
+        told: list[str] = []
+        page.on("console", lambda m: told.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: told.append(str(error)))
+        page.on("request", lambda r: r.url.startswith(address) or told.append(r.url))
+        opened.append((context, told, trouble))
+        while not answers(f"{server.url}/v1/models/exact"):
+            time.sleep(0.1)
+        page.goto(address)
+        expect(ranking(page).first).to_be_visible()
+        return page
+
+    yield show
+    for context, told, trouble in opened:
+        context.close()
+        assert trouble or not told
+
+
+def ranking(page: Page):
+    return page.get_by_role("list", name="By the predicted interests").get_by_role("listitem")
+
+
+def titles_of(page: Page) -> list[str]:
+    return page.locator(".ranking:not(.best) .title").all_inner_texts()
+
+
+def choose(page: Page, label: str, text: str) -> None:
+    """Searches and takes the first match, with the keyboard alone."""
+    field = page.get_by_role("combobox", name=label)
+    field.fill(text)
+    field.press("Enter")
+
+
+def settled(page: Page) -> None:
+    expect(page.locator("main")).to_have_attribute("aria-busy", "false")
+
+
+def test_a_user_is_found_and_recommended_to_as_the_library_does(show, explored):
+    page = show()
+    choose(page, "Users", "u17")
+    expect(page.get_by_role("heading", name="User u17", exact=True)).to_be_visible()
+    store, recommender = explored.recommender.sequences, explored.recommender
+    user = store.user_ids.to_pylist().index("u17")
+    items = store.items[store.offsets[user] : store.offsets[user + 1]]
+    *history, target = [store.item_ids[int(item) - 1].as_py() for item in items]
+    told = recommender.explain(histories=[history], k=10)
+    names = {f"i{i}": f"{('Garden', 'Kitchen', 'Travel')[i % 3]} thing {i}" for i in range(58)}
+    expected = [names.get(item, item) for item in told.recommendations["item"]]
+    expect(page.locator(".ranking:not(.best) .place")).to_have_count(10)
+    settled(page)
+    shown = [title.removesuffix(" came next") for title in titles_of(page)]
+    assert shown == expected
+    because = page.locator(".ranking:not(.best) .reason span a").all_inner_texts()
+    assert because == [names.get(item, item) for item in told.recommendations["because"]]
+    weights = page.locator(".cards .figure").all_inner_texts()
+    assert weights == [f"{round(100 * w)} %" for w in told.interests["weight"]]
+    expect(page.get_by_text("What came next:")).to_contain_text(names.get(target, target))
+
+
+def test_the_best_match_beside_it_is_that_of_all_interests(show, explored):
+    page = show()
+    choose(page, "Users", "u17")
+    settled(page)
+    store, recommender = explored.recommender.sequences, explored.recommender
+    user = store.user_ids.to_pylist().index("u17")
+    items = store.items[store.offsets[user] : store.offsets[user + 1] - 1]
+    length = recommender.settings.model.history_length
+    interests = recommender.system.represent({"history": items[None, -length:]})["interests"]
+    scores = (interests[0].numpy() @ recommender.item_vectors().T).max(axis=0)
+    scores[items - 1] = float("-inf")
+    best = [store.item_ids[int(place)].as_py() for place in (-scores).argsort()[:10]]
+    shown = page.locator(".ranking.best .title").all_inner_texts()
+    numbers = [title.removesuffix(" came next").split()[-1].removeprefix("i") for title in shown]
+    assert [f"i{number}" for number in numbers] == best
+    ours = set(titles_of(page))
+    only = page.locator(".ranking.best li").all()
+    for title, row in zip(shown, only, strict=True):
+        assert ("only here" in row.inner_text()) == (title not in ours)
+
+
+def test_a_history_is_built_with_the_keyboard_and_the_page_follows(show):
+    page = show()
+    page.get_by_role("button", name="Start empty").press("Enter")
+    expect(page.get_by_role("heading", name="Most popular")).to_be_visible()
+    for number in (3, 6, 9):
+        choose(page, "Add an item", f"garden thing {number}")
+    history = page.locator(".history .items .title")
+    expect(history).to_have_text(["Garden thing 9", "Garden thing 6", "Garden thing 3"])
+    settled(page)
+    before = titles_of(page)
+    # Mostly of the kind that was chosen, which names an interest too.
+    assert sum(title.startswith("Garden") for title in before) >= 6
+    expect(page.locator(".cards h3").filter(has_text=re.compile("Garden")).first).to_be_visible()
+    page.get_by_role("button", name="Make Garden thing 3 newer").press("Enter")
+    expect(history).to_have_text(["Garden thing 9", "Garden thing 3", "Garden thing 6"])
+    page.get_by_role("button", name="Remove Garden thing 9").press("Enter")
+    expect(history).to_have_text(["Garden thing 3", "Garden thing 6"])
+    settled(page)
+    assert titles_of(page) != before
+
+
+def test_sliders_and_categories_move_the_ranking(show):
+    page = show()
+    choose(page, "Users", "u17")
+    settled(page)
+    before, weights = titles_of(page), page.locator(".cards .figure").all_inner_texts()
+    slider = page.get_by_role("slider", name="Weight of interest A")
+    slider.focus()
+    slider.press("Home")
+    expect(page.locator(".cards .figure").first).to_have_text("0 %")
+    settled(page)
+    assert titles_of(page) != before
+    page.get_by_role("button", name="As predicted").click()
+    expect(page.locator(".cards .figure")).to_have_text(weights)
+    settled(page)
+    assert titles_of(page) == before
+    page.get_by_role("slider", name="Diversity of categories").press("End")
+    expect(page.locator(".ranking:not(.best) .place")).to_have_count(10)
+    settled(page)
+    diverse = titles_of(page)
+    assert len({t.split()[0] for t in diverse}) >= len({t.split()[0] for t in before})
+    page.get_by_role("slider", name="Diversity of categories").press("Home")
+    choose(page, "Only from categories", "trav")
+    expect(page.locator(".ranking:not(.best) .title").first).to_contain_text("Travel")
+    settled(page)
+    assert all(title.startswith("Travel") for title in titles_of(page))
+    page.get_by_role("button", name="Not only Travel").press("Enter")
+    page.get_by_role("slider", name="Items in each list").press("ArrowLeft")
+    expect(page.locator(".ranking:not(.best) .place")).to_have_count(5)
+
+
+def test_a_recommendation_leads_to_its_reason(show):
+    page = show()
+    reason = page.locator(".ranking:not(.best) .reason").first
+    expect(reason).to_contain_text("because of")
+    interest, item = reason.get_by_role("link").all()
+    name = item.inner_text()
+    letter = interest.inner_text()[0]
+    interest.press("Enter")
+    card = page.locator("article:target")
+    expect(card.locator(".badge")).to_have_text(letter)
+    expect(card).to_be_in_viewport()
+    item.press("Enter")
+    expect(page.locator("li:target .title")).to_have_text(name)
+
+
+def test_the_map_tells_and_takes_the_item_under_the_pointer(show):
+    page = show()
+    page.get_by_role("button", name="Start empty").click()
+    page.get_by_label("PCA").check()
+    canvas = page.get_by_role("img", name=re.compile("60 items by PCA"))
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    tooltip = page.locator(".tooltip")
+    places = [(x, y) for y in range(30, int(box["height"]), 12) for x in range(30, 600, 12)]
+    for x, y in places:
+        page.mouse.move(box["x"] + x, box["y"] + y)
+        if tooltip.is_visible():
+            break
+    name = tooltip.inner_text()
+    page.mouse.down()
+    page.mouse.up()
+    expect(page.locator(".history .items .title")).to_have_text([name])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [{"width": 1280, "height": 900}, PHONE], ids=["wide", "phone"])
+def test_nothing_is_wider_than_the_screen_and_axe_finds_nothing_serious(show, scheme, size):
+    page = show(color_scheme=scheme, viewport=size)
+    settled(page)
+    page.get_by_text("Metrics of the run").click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 20, 24)"
+    assert dark == (scheme == "dark")
+    found = Axe().run(page).response["violations"]
+    serious = [v for v in found if v["impact"] in ("serious", "critical")]
+    assert not serious, [(v["id"], [node["html"] for node in v["nodes"]]) for v in serious]
+
+
+def test_one_interest_is_shown_as_one(browser, of_one_interest, server):
+    url = model_url(f"{server.url}/v1/models/popular", "exact")
+    config = uvicorn.Config(site(of_one_interest / DATA, "exact", url), log_level="error")
+    running = uvicorn.Server(config)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=running.run, args=[[listening]], daemon=True)
+        thread.start()
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{listening.getsockname()[1]}/")
+        expect(page.get_by_role("heading", name="One interest")).to_be_visible()
+        expect(page.get_by_role("list", name="Ranking").get_by_role("listitem")).to_have_count(10)
+        expect(page.get_by_role("slider", name="Weight")).to_have_count(0)
+        expect(page.get_by_text("for a map")).to_be_visible()
+        page.close()
+        running.should_exit = True
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "told"),
+    [
+        (
+            "about",
+            lambda about: about["probe"]["weights"].reverse(),
+            "has another model",
+        ),
+        ("about", lambda about: about.update(format=0), "another version's"),
+        ("items", None, "data/items.json is missing"),
+    ],
+)
+def test_what_does_not_fit_is_told(browser, address, explored, file, change, told):
+    page = browser.new_page()
+    content = json.loads((explored.folder / DATA / f"{file}.json").read_text())
+    if change:
+        change(content)
+        page.route(f"**/data/{file}.json", lambda route: route.fulfill(json=content))
+    else:
+        page.route(f"**/data/{file}.json", lambda route: route.fulfill(status=404))
+    page.goto(address)
+    expect(page.get_by_role("alert")).to_contain_text(told)
+    page.close()
+
+
+def test_another_site_cannot_read_the_page_by_a_name_of_its_own(address, server):
+    for path in ("", "data/users.json", "v1/models/exact"):
+        request = urllib.request.Request(address + path, headers={"Host": "evil.example"})
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            urllib.request.urlopen(request)
+
+
+def test_a_server_that_goes_away_is_told_and_the_page_goes_on_when_it_is_back(show, server):
+    page = show(trouble=True)
+    server.stop()
+    choose(page, "Add an item", "garden thing 9")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("The server of the model does not answer")
+    server.start()
+    expect(alert).to_be_empty(timeout=60_000)
+    expect(page.locator(".history .items .title").first).to_have_text("Garden thing 9")
+    settled(page)
+    expect(page.locator(".ranking:not(.best) .reason").first).to_contain_text("because of")

@@ -1,0 +1,108 @@
+"""The explorer's life: what it needs is made, a server started, the page served and opened."""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+import webbrowser
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import urllib3
+import uvicorn
+
+from tfrs_timirec.errors import UserError, cleaning
+from tfrs_timirec.explorer.kept import DATA, MODEL, MODELS, kept
+from tfrs_timirec.explorer.site import HOST, model_url, site
+from tfrs_timirec.export.settings import ExportSettings
+from tfrs_timirec.training.run import model_in
+
+# Between two looks whether the server answers.
+LOOK_SECONDS = 0.1
+DRAIN_SECONDS = 1
+
+
+def explore(
+    model: Path, settings: ExportSettings, server: str | None, port: int, browser: bool
+) -> None:
+    """Serves the page until SIGTERM or Ctrl-C.
+
+    Args:
+        model: A run folder, or that of a saved recommender.
+        settings: The file of titles and its columns.
+        server: The URL of a server of TF-Serving's REST; None starts one.
+        port: Of the page; 0 takes a free one.
+        browser: Whether to open it.
+
+    Raises:
+        UserError: If the model, the titles or the port cannot be used.
+    """
+    if server:
+        model_url(server, MODEL)
+    with _listening(port) as listening:
+        folder = kept(
+            model_in(model).resolve(), settings, lambda told: print(f"{told} …", flush=True)
+        )
+        with nullcontext(server) if server else _server(folder / MODELS) as address:
+            app = site(folder / DATA, MODEL, model_url(address, MODEL))
+            page = f"http://{HOST}:{listening.getsockname()[1]}/"
+            print(f"The explorer: {page} (Ctrl-C ends it)", flush=True)
+            if browser:
+                webbrowser.open(page)
+            config = uvicorn.Config(
+                app, log_level="warning", access_log=False, timeout_graceful_shutdown=1
+            )
+            uvicorn.Server(config).run([listening])
+
+
+@contextmanager
+def _listening(port: int) -> Iterator[socket.socket]:
+    """A socket that listens on the loopback, taken before any work."""
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((HOST, port))
+        except OSError as error:
+            raise UserError(
+                f"The port {port} of {HOST} cannot be listened on ({error.strerror}): name another "
+                "--port."
+            ) from None
+        yield listening
+
+
+@contextmanager
+def _server(models: Path) -> Iterator[str]:
+    """The URL of a server's REST, a process of its own; it answers by then."""
+    with _listening(0) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tfrs_timirec.export.server", str(models)]
+    command += ["--port=0", f"--rest_port={port}", f"--drain_seconds={DRAIN_SECONDS}"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # A full pipe would stop it.
+    told: deque[str] = deque(maxlen=1)
+    reading = threading.Thread(target=told.extend, args=[process.stderr], daemon=True)
+    reading.start()
+
+    def end() -> None:
+        process.terminate()
+        process.wait()
+
+    url = f"http://{HOST}:{port}"
+    with cleaning(end):
+        while not _answers(model_url(url, MODEL)):
+            if process.poll() is not None:
+                reading.join()
+                raise UserError(f"The server of the model ended: {' '.join(told).strip()}")
+            time.sleep(LOOK_SECONDS)
+        yield url
+
+
+def _answers(url: str) -> bool:
+    """Whether a version of the model is ready."""
+    try:
+        return b'"AVAILABLE"' in urllib3.request("GET", url, retries=False, timeout=5).data
+    except urllib3.exceptions.HTTPError:
+        return False
