@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -68,18 +69,7 @@ def write_shards(
     """
     work = _Work(model_in(folder), out, k, users, USERS_A_SHARD)
     with locked(out):
-        work.begin()
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        console = Console(stderr=True)
-        with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-            task = progress.add_task("shards", total=len(work.blocks))
-            if engine == "spark":
-                found = _by_spark(work, master, lambda n: progress.update(task, completed=n))
-            else:
-                found = 0
-                for number in range(len(work.blocks)):
-                    found += work.write(number)
-                    progress.advance(task)
+        found = _by_spark(work, master) if engine == "spark" else _in_process(work)
     if work.wanted is not None and found < len(work.wanted):
         raise UserError(
             f"{users} has {len(work.wanted) - found} ids that are not users of the log: the others "
@@ -101,7 +91,12 @@ class _Work:
 
     def __init__(self, folder: Path, out: Path, k: int, users: Path | None, size: int):
         self.arguments = (folder.resolve(), out.resolve(), k, users and users.resolve(), size)
-        self._folder, self._out, self._k, self._users, self._size = self.arguments
+        self._folder, self.out, self._k, self._users, self._size = self.arguments
+
+    @property
+    def num_written(self) -> int:
+        """How many shards are there."""
+        return len(list(self.out.glob("part-*.parquet")))
 
     @cached_property
     def recommender(self) -> Recommender:
@@ -123,11 +118,12 @@ class _Work:
     def begin(self) -> None:
         """Makes the folder, or checks that what is there came from the same command."""
         self.recommender.check_k(self._k)
-        _begin(self._out, saving.digest(self._folder), self._k, self.wanted)
+        self.blocks  # noqa: B018 - a damaged one is told before anything is written
+        _begin(self.out, saving.digest(self._folder), self._k, self.wanted)
 
     def write(self, number: int) -> int:
         """Writes a shard unless it is there; how many users there are recommendations for."""
-        path = self._out / f"part-{number:05}.parquet"
+        path = self.out / f"part-{number:05}.parquet"
         store = self.blocks[number]
         asked = np.arange(store.num_users)
         if self.wanted is not None:
@@ -138,32 +134,59 @@ class _Work:
         return len(asked)
 
 
-def _by_spark(work: _Work, master: str, progress: Callable[[int], object]) -> int:
+@contextmanager
+def _shown(work: _Work) -> Iterator[Callable[[], object]]:
+    """A bar; what is given counts the shards that are written."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task("shards", total=len(work.blocks))
+        yield lambda: progress.update(task, completed=work.num_written)
+
+
+def _in_process(work: _Work) -> int:
+    """Writes the shards; how many users there are recommendations for."""
+    work.begin()
+    found = 0
+    with _shown(work) as show:
+        for number in range(len(work.blocks)):
+            found += work.write(number)
+            show()
+    return found
+
+
+def _by_spark(work: _Work, master: str) -> int:
     """Writes the shards by tasks of Spark; how many users there are recommendations for."""
-    _, out, *_ = work.arguments
     environment = {
         f"spark.executorEnv.{name}": os.environ[name] for name in _ENVIRONMENT if name in os.environ
     }
-    with scratch(out.parent, ".spark") as notes, spark.session(master, notes, environment) as run:
+    if master.startswith("local"):
+        # Where this process was started in a checkout, the package is not installed.
+        environment["spark.executorEnv.PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
+    with (
+        scratch(work.out.parent, ".spark") as notes,
+        spark.session(master, notes, environment) as session,
+    ):
+        work.begin()
         count = len(work.blocks)
         # Only the numbers go through Spark: a task reads and writes files by itself.
-        numbers = run.range(0, count, numPartitions=count)
+        numbers = session.range(0, count, numPartitions=count)
         written = numbers.mapInPandas(partial(_in_task, work.arguments), "users long")
-        with ThreadPoolExecutor(1) as pool:
+        with _shown(work) as show, ThreadPoolExecutor(1) as pool:
             job = pool.submit(written.collect)
             try:
                 while not job.done():
-                    progress(len(list(out.glob("part-*.parquet"))))
+                    show()
                     time.sleep(0.1)
             except BaseException:
-                run.sparkContext.cancelAllJobs()
+                session.sparkContext.cancelAllJobs()
                 raise
+            show()
         try:
             return sum(row["users"] for row in job.result())
         except spark.errors() as error:
             raise UserError(
-                f"A task of Spark failed ({spark.reason(error)}): give the same command again once "
-                "that is mended; the shards that are written stay."
+                f"A task of Spark failed ({spark.reason(error)}): correct that and give the same "
+                "command again; the shards that are written stay."
             ) from error
 
 

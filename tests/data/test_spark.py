@@ -129,7 +129,7 @@ def test_ties_odd_ids_and_odd_times(both, logs):
     ("name", "text", "changes"),
     [
         ("log.csv", HEADER + "".join(f"{n % 4},{n % 3},{n // 5}.5\n" for n in range(90)), {}),
-        ("log.tsv", HEADER.replace(",", "\t") + "1\t2\t-5\n1\t3\t1e1\n1\t4\t.5\n" * 3, {}),
+        ("log.tsv", HEADER.replace(",", "\t") + "1\t2\t-5\n1\t3\t1e1\n1\t4\t.5\n" * 3, {"core": 1}),
         ("log.csv", HEADER + '1,"a\nb",3\n1,"c ""d""",2\n1,e,1\n', {"core": 1}),
         ("log.txt", "1 a  c\n\n2\tb a c\n1 a\n2 b\n", {"core": 1}),
         ("log.dat", "1::a::5::30\n1::é::3::20\n1::c::4::10\n1::c::1::10\n", {"core": 1}),
