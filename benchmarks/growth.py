@@ -19,8 +19,6 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
-from tfrs_timirec.training.checkpoint import load_progress
-
 BATCH = 4096
 ITEMS = 20_000
 _PREPARE = """
@@ -85,8 +83,10 @@ def _measure(rows: int, arguments: argparse.Namespace, folder: Path) -> dict:
     )
     limit = arguments.minutes and arguments.minutes * 60
     _, seconds, peak = _waited(training, limit)
-    latest = run / "checkpoints" / "latest.npz"
-    progress = load_progress(latest)
+    # It imports TensorFlow.
+    from tfrs_timirec.training.checkpoint import load_progress
+
+    progress = load_progress(run / "checkpoints" / "latest.npz")
     whole = bool(progress.log)
     trained = instances if whole else progress.step * BATCH
     return found | {

@@ -252,20 +252,23 @@ def _typed(
     # In each role, the ways to read its column, null where a value cannot be read so.
     ways = {"user": ids, "item": ids, "time": partial(_times, engine=engine), "rating": _numbers}
     readings = {role: read(raw[role]) for role, read in ways.items() if role in raw.columns}
-    counts = {
-        f"{role}{i}": reading.count()
-        for role, choices in readings.items()
-        for i, reading in enumerate(choices)
-    }
-    found = raw.aggregate(rows=raw.count(), **counts).to_pyarrow().to_pylist()[0]
+    found = _counted(raw, {role: {0: choices[0]} for role, choices in readings.items()})
     if not found["rows"]:
         raise UserError(
             f"{' and '.join(map(str, logs))} holds no interactions: give a log with at least one."
         )
+    # Mostly the first one understands everything.
+    others = {
+        role: dict(enumerate(choices[1:], 1))
+        for role, choices in readings.items()
+        if found[f"{role}0"] < found["rows"] and len(choices) > 1
+    }
+    if others:
+        found |= _counted(raw, others)
     log = {}
     for role, choices in readings.items():
         # The first of the readings that understand the most values.
-        best = max(range(len(choices)), key=lambda i, role=role: found[f"{role}{i}"])
+        best = max(range(len(choices)), key=lambda i, role=role: found.get(f"{role}{i}", 0))
         log[role] = choices[best]
         if found[f"{role}{best}"] < found["rows"]:
             bad = _first(raw, choices[best].isnull())
@@ -277,6 +280,16 @@ def _typed(
                 f"{getattr(settings, f'{role}_column')} but {value!r}: correct or delete the row."
             )
     return raw.select(**log, position=raw.position)
+
+
+def _counted(raw: ir.Table, readings: dict[str, dict[int, ir.Column]]) -> dict[str, int]:
+    """How many values each reading of a role understands, and `rows`."""
+    counts = {
+        f"{role}{i}": reading.count()
+        for role, choices in readings.items()
+        for i, reading in choices.items()
+    }
+    return raw.aggregate(rows=raw.count(), **counts).to_pyarrow().to_pylist()[0]
 
 
 def _ids(column: ir.Column) -> list[ir.Column]:

@@ -138,9 +138,10 @@ class Task:
             What `tfrs_timirec.data.instances.training_batches` does.
         """
         for part in self.parts(rng):
-            instances = part.training
-            negatives = part.untouched.draw(instances.users, rng)
-            yield from training_batches(instances, negatives, size, rng)
+            negatives = part.untouched.draw(part.training.users, rng)
+            yield from training_batches(part.training, negatives, size, rng)
+            # Before those of the next shard are made.
+            del part, negatives
 
     @property
     def has_negatives(self) -> bool:

@@ -7,7 +7,6 @@ and a cast follows where all engines agree.
 import ibis
 import ibis.expr.types as ir
 
-_WHOLE = r"^-?[0-9]{1,19}$"
 _NUMBER = r"^ *[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})? *$"
 _TIME_OF_DAY = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 _ZONE = r"(Z| UTC|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)"
@@ -19,12 +18,12 @@ _DATE = (
 
 def not_blank(text: ir.StringColumn) -> ir.StringColumn:
     """The text; null where nothing is written in it."""
-    return _matching(text, r"[^ \t\n\r\f]")
+    return (text.strip() != "").ifelse(text, None)
 
 
 def whole_number(text: ir.StringColumn) -> ir.IntegerColumn:
     """int64 of a text that is one and is written as int64 are (not 007 or +1), else null."""
-    number = _matching(text, _WHOLE).try_cast("int64")
+    number = text.try_cast("int64")
     return (number.cast("string") == text).ifelse(number, None)
 
 
