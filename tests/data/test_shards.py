@@ -115,14 +115,14 @@ def test_a_user_may_have_more_than_a_shard(log):
 def test_a_shard_that_is_lost_or_of_another_preparation(log, tmp_path, damage):
     changed = replace(log, shard_size=500)
     load(changed, 0)
-    load(replace(changed, core=6), 0)
+    load(replace(log, shard_size=400), 0)
     (path, other) = sorted((tmp_path / "data" / "prepared").glob("*/interactions-00001.parquet"))
     if damage == "lost":
         path.unlink()
     else:
         shutil.copy(other, path)
     found = []
-    for settings_ in (changed, replace(changed, core=6)):
+    for settings_ in (changed, replace(log, shard_size=400)):
         try:
             load(settings_, 0)
         except UserError as error:
