@@ -26,7 +26,8 @@ export function ItemMap({ data, interests, answer, add }) {
   const drawn = useRef(() => {});
 
   const height = Math.min(Math.max(width, LOWEST), HIGHEST);
-  const points = useMemo(() => maps && scaled(maps, kind, width, height), [kind, width]);
+  // Before the page is laid out there is no room.
+  const points = useMemo(() => (maps && width ? scaled(maps, kind, width, height) : null), [kind, width]);
   const marks = useMemo(
     () => (points && answer?.question.history.length ? placed(maps, kind, points, interests, answer, about.queries) : []),
     [points, interests, answer],
@@ -192,7 +193,7 @@ function highlights(answer) {
 }
 
 function draw(canvas, [width, height], view, { points, of }, { history, ranking }, marks, under) {
-  if (!canvas) return;
+  if (!canvas || !width) return;
   const ratio = devicePixelRatio;
   if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
   if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
