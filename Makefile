@@ -4,7 +4,7 @@ BIN = $(VENV)/bin
 TESTS = tests
 PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadgroup
 
-.PHONY: train test narrow faults docs lint explorer clean
+.PHONY: train test narrow faults spark docs lint explorer clean
 
 # Trains on the embedded data set, evaluates and exports; goes on where an interrupted run stopped.
 train: $(VENV)/installed
@@ -23,6 +23,12 @@ narrow: $(VENV)/installed
 # Kills, full disks, damaged files and odd settings: each step of each command.
 faults: $(VENV)/installed
 	$(BIN)/python -m pytest tests/faults -m "faults or not faults"
+
+# What Spark prepares and recommends, on two cores of this machine; Java compiles less, and starts
+# sooner.
+spark: $(VENV)/installed
+	JAVA_TOOL_OPTIONS=-XX:TieredStopAtLevel=1 $(BIN)/python -m pytest -m spark \
+		tests/data/test_spark.py tests/test_recommend_spark.py
 
 # The site, in site/; it executes the tutorial.
 docs: $(VENV)/installed

@@ -14,7 +14,7 @@ from jsonargparse.typing import restricted_string_type
 
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.models.settings import ModelSettings
-from tfrs_timirec.ranges import Count, Rate, Rating, Scale, ScaleOrNone, Seed, Size
+from tfrs_timirec.ranges import Count, Elements, Rate, Rating, Scale, ScaleOrNone, Seed, Size
 
 MetricName = restricted_string_type(
     "MetricName", r"^((HR|NDCG|Recall|Precision|MAP)@[1-9]\d{0,5}|MRR)$"
@@ -54,6 +54,11 @@ class DataSettings:
             log's unit of time, or a share of the interactions between 0 and 1.
         test_from: Where its test begins, likewise.
         folder: Where downloads and prepared sequences are kept.
+        engine: What prepares the sequences of files: `duckdb`, in this process, or `spark`; the
+            result is the same.
+        master: The URL of Spark's master, as `local[*]`, `spark://host:7077` or `yarn`.
+        shard_size: About how many interactions of the sequences a training holds in memory at
+            once; with more, they are kept in several shards.
     """
 
     source: str = "synthetic"
@@ -68,6 +73,9 @@ class DataSettings:
     validation_from: float | str = 0.8
     test_from: float | str = 0.9
     folder: str = "data"
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    master: str = "local[*]"
+    shard_size: Elements = 20_000_000
 
 
 @dataclass

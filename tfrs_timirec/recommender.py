@@ -320,7 +320,7 @@ class Recommender:
         take_over(system, self.system, task)
         known = split_of(before, self.settings.data).training_end - before.offsets[:-1]
         chosen = new_and_as_many_old(task, known, settings.seed)
-        epochs = epochs_of_update(self._epochs_run, len(task.training), len(chosen))
+        epochs = epochs_of_update(self._epochs_run, task.num_training, len(chosen))
         if len(chosen):
             part = replace(task, chosen=chosen)
             with _folder_of(None) as run:
@@ -493,12 +493,16 @@ class Recommender:
         Raises:
             UserError: Before `fit`, or for a k out of range.
         """
-        self._check_k(k, self.system.num_items)
+        self.check_k(k)
         if self._retrieval is None:
             self._retrieval = Retrieval(self.system, self.counts)
         if allowed is None:
             allowed = np.ones(self.system.num_items, bool)
         return self._retrieval.best(histories, k, allowed, explain)
+
+    def check_k(self, k: int) -> None:
+        """Checks a number of items to recommend; raises UserError if it is out of range."""
+        self._check_k(k, self.system.num_items)
 
     def save(self, folder: str | Path) -> None:
         """Writes everything that `load` needs into a folder: no log and no run is needed then.
@@ -765,10 +769,15 @@ def _judge(
     """The metrics of systems and of popularity, and the ranks of the test targets."""
     popularity = _popularity(counts)
     # One after the other: phases share weights, and have their own when it is their turn.
-    ranks = {
-        name: protocol_ranks(system, popularity, task.test, task.negatives)
-        for name, system in chain([(popularity.title, popularity)], systems)
-    }
+    ranks = {}
+    for name, system in chain([(popularity.title, popularity)], systems):
+        of_parts = [
+            protocol_ranks(system, popularity, part.test, part.negatives) for part in task.parts()
+        ]
+        ranks[name] = {
+            protocol: np.concatenate([of_part[protocol] for of_part in of_parts])
+            for protocol in of_parts[0]
+        }
     return metrics_of(ranks, task, settings.evaluation.cutoffs), ranks
 
 

@@ -2,7 +2,14 @@
 
 import hashlib
 import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -12,19 +19,32 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tfrs_timirec import answers, saving
+from tfrs_timirec.data.engines import spark
 from tfrs_timirec.data.instances import whole_histories
-from tfrs_timirec.data.store import SequenceStore
+from tfrs_timirec.data.store import Blocks, SequenceStore
 from tfrs_timirec.errors import UserError
-from tfrs_timirec.files import locked, told, write_whole
+from tfrs_timirec.files import locked, scratch, told, write_whole
 from tfrs_timirec.recommender import Recommender
 from tfrs_timirec.training.run import model_in
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 USERS_A_SHARD = 10_000
 # Readers of Parquet folders pass over names with an underscore.
 _ABOUT = "_recommendations.json"
+# What a process of Spark must have as this one has, or its scores would be rounded otherwise.
+_ENVIRONMENT = ("TF_CPP_MIN_LOG_LEVEL", "XLA_FLAGS", "ONEDNN_MAX_CPU_ISA")
 
 
-def write_shards(folder: Path, out: Path, k: int, users: Path | None = None) -> int:
+def write_shards(
+    folder: Path,
+    out: Path,
+    k: int,
+    users: Path | None = None,
+    engine: Literal["process", "spark"] = "process",
+    master: str = "local[*]",
+) -> int:
     """Writes the best items of users, shard by shard; shards that exist are skipped.
 
     A shard, `part-00000.parquet` and so on, has one row per recommendation: the user's and the
@@ -36,53 +56,151 @@ def write_shards(folder: Path, out: Path, k: int, users: Path | None = None) -> 
         out: The folder of the shards.
         k: Items per user.
         users: A text file of the ids to recommend to, one per line; None recommends to all.
+        engine: `spark` shares the shards out among tasks of Spark, whose machines see all these
+            files under the same paths and have this package.
+        master: The URL of Spark's master.
 
     Returns:
         How many users there are recommendations for.
 
     Raises:
-        UserError: If the recommender or the file of users cannot be used, or the folder has
-            the recommendations of another command, which may be running.
+        UserError: If the recommender or the file of users cannot be used, the folder has the
+            recommendations of another command, which may be running, or Spark cannot be used.
     """
-    folder = model_in(folder)
-    recommender = Recommender.load(folder, with_users=False)
-    kept = saving.sequences_in(folder)
-    id_type = pq.read_schema(kept / "users.parquet").field("id").type
-    wanted = None if users is None else _wanted(users, id_type)
+    work = _Work(model_in(folder), out, k, users, USERS_A_SHARD)
     with locked(out):
-        _begin(out, saving.digest(folder), k, wanted)
-        found = _write(recommender, kept, out, k, wanted)
-    if wanted is not None and found < len(wanted):
+        found = _by_spark(work, master) if engine == "spark" else _in_process(work)
+    if work.wanted is not None and found < len(work.wanted):
         raise UserError(
-            f"{users} has {len(wanted) - found} ids that are not users of the log: the others have "
-            f"their recommendations in {out}."
+            f"{users} has {len(work.wanted) - found} ids that are not users of the log: the others "
+            f"have their recommendations in {out}."
         )
     return found
 
 
-def _write(recommender: Recommender, kept: Path, out: Path, k: int, wanted: pa.Array | None) -> int:
-    """Writes the shards that are not there; how many users there are recommendations for."""
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    ]
+class _Work:
+    """The shards of one command, in this process or in one of Spark's.
+
+    Args:
+        folder: Of the saved recommender.
+        out: As for `write_shards`.
+        k: As for `write_shards`.
+        users: As for `write_shards`.
+        size: Users a shard.
+    """
+
+    def __init__(self, folder: Path, out: Path, k: int, users: Path | None, size: int):
+        self.arguments = (folder.resolve(), out.resolve(), k, users and users.resolve(), size)
+        self._folder, self.out, self._k, self._users, self._size = self.arguments
+
+    @property
+    def num_written(self) -> int:
+        """How many shards are there."""
+        return len(list(self.out.glob("part-*.parquet")))
+
+    @cached_property
+    def recommender(self) -> Recommender:
+        """Without its users."""
+        return Recommender.load(self._folder, with_users=False)
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """The users of each shard."""
+        return Blocks(saving.sequences_in(self._folder), self._size)
+
+    @cached_property
+    def wanted(self) -> pa.Array | None:
+        """The users that are asked for; None for all."""
+        if self._users is None:
+            return None
+        return _wanted(self._users, self.recommender.sequences.user_ids.type)
+
+    def begin(self) -> None:
+        """Makes the folder, or checks that what is there came from the same command."""
+        self.recommender.check_k(self._k)
+        self.blocks  # noqa: B018 - a damaged one is told before anything is written
+        _begin(self.out, saving.digest(self._folder), self._k, self.wanted)
+
+    def write(self, number: int) -> int:
+        """Writes a shard unless it is there; how many users there are recommendations for."""
+        path = self.out / f"part-{number:05}.parquet"
+        store = self.blocks[number]
+        asked = np.arange(store.num_users)
+        if self.wanted is not None:
+            asked = np.flatnonzero(pc.is_in(store.user_ids, self.wanted))
+        if len(asked) and not path.exists():
+            table = _recommended(self.recommender, store, asked, self._k)
+            write_whole(path, lambda file: pq.write_table(table, file))
+        return len(asked)
+
+
+@contextmanager
+def _shown(work: _Work) -> Iterator[Callable[[], object]]:
+    """A bar; what is given counts the shards that are written."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task("shards", total=len(work.blocks))
+        yield lambda: progress.update(task, completed=work.num_written)
+
+
+def _in_process(work: _Work) -> int:
+    """Writes the shards; how many users there are recommendations for."""
+    work.begin()
     found = 0
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        rows = pq.read_metadata(kept / "users.parquet").num_rows
-        task = progress.add_task("users", total=rows)
-        for number, store in enumerate(SequenceStore.blocks(kept, USERS_A_SHARD)):
-            asked = np.arange(store.num_users)
-            if wanted is not None:
-                asked = np.flatnonzero(pc.is_in(store.user_ids, wanted))
-            shard = out / f"part-{number:05}.parquet"
-            if len(asked) and not shard.exists():
-                table = _recommended(recommender, store, asked, k)
-                write_whole(shard, lambda file, table=table: pq.write_table(table, file))
-            found += len(asked)
-            progress.advance(task, store.num_users)
+    with _shown(work) as show:
+        for number in range(len(work.blocks)):
+            found += work.write(number)
+            show()
     return found
+
+
+def _by_spark(work: _Work, master: str) -> int:
+    """Writes the shards by tasks of Spark; how many users there are recommendations for."""
+    environment = {
+        f"spark.executorEnv.{name}": os.environ[name] for name in _ENVIRONMENT if name in os.environ
+    }
+    if master.startswith("local"):
+        # Where this process was started in a checkout, the package is not installed.
+        environment["spark.executorEnv.PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
+    with (
+        scratch(work.out.parent, ".spark") as notes,
+        spark.session(master, notes, environment) as session,
+    ):
+        work.begin()
+        count = len(work.blocks)
+        # Only the numbers go through Spark: a task reads and writes files by itself.
+        numbers = session.range(0, count, numPartitions=count)
+        written = numbers.mapInPandas(partial(_in_task, work.arguments), "users long")
+        with _shown(work) as show, ThreadPoolExecutor(1) as pool:
+            job = pool.submit(written.collect)
+            try:
+                while not job.done():
+                    show()
+                    time.sleep(0.1)
+            except BaseException:
+                session.sparkContext.cancelAllJobs()
+                raise
+            show()
+        try:
+            return sum(row["users"] for row in job.result())
+        except spark.errors() as error:
+            raise UserError(
+                f"A task of Spark failed ({spark.reason(error)}): correct that and give the same "
+                "command again; the shards that are written stay."
+            ) from error
+
+
+def _in_task(arguments: tuple, frames: Iterable["pd.DataFrame"]) -> Iterator["pd.DataFrame"]:
+    """What a task of Spark does with the numbers of its shards."""
+    import pandas as pd
+
+    work = _work(*arguments)
+    for frame in frames:
+        yield pd.DataFrame({"users": [work.write(int(number)) for number in frame["id"]]})
+
+
+# A process of Spark has many tasks, and loads the recommender for the first of them.
+_work = lru_cache(maxsize=1)(_Work)
 
 
 def _recommended(

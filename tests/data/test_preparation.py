@@ -1,6 +1,7 @@
 import logging
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from tfrs_timirec.config import DataSettings
 from tfrs_timirec.data import SequenceStore, load, summary
+from tfrs_timirec.data.engines.duck import DuckDB
 from tfrs_timirec.data.preparation import prepare
 from tfrs_timirec.errors import UserError
 
@@ -24,7 +26,10 @@ def _prepare(rows, threads=2, **changes):
     columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
     connection = ibis.duckdb.connect(threads=threads)
     connection.con.register("log", pa.table(columns | {"position": range(len(rows))}))
-    return prepare(connection.table("log"), DataSettings(**changes))
+    with tempfile.TemporaryDirectory() as folder:
+        settings = DataSettings(**changes)
+        prepare(connection.table("log"), settings, DuckDB(connection), Path(folder), "a test")
+        return SequenceStore.load(Path(folder))
 
 
 def _sequences(store):

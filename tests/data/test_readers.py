@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tfrs_timirec.config import DataSettings
+from tfrs_timirec.data.engines.duck import DuckDB
 from tfrs_timirec.data.readers import find_files, read_log
 from tfrs_timirec.errors import UserError
 
@@ -16,7 +17,7 @@ HEADER = "user_id,item_id,timestamp\n"
 
 def _read(*paths, **changes):
     settings = DataSettings(**changes)
-    log = read_log(paths, settings, ibis.duckdb.connect(threads=2))
+    log = read_log(paths, settings, DuckDB(ibis.duckdb.connect(threads=2)))
     return log.order_by("position").to_pyarrow().drop_columns("position")
 
 
@@ -210,7 +211,7 @@ def test_a_missing_column(tmp_path, role):
         DataSettings(rating_column="stars", min_rating=1.0), **{f"{role}_column": "other"}
     )
     with pytest.raises(UserError, match=f"no column other: set data.{role}_column .*, timestamp"):
-        read_log([path], settings, ibis.duckdb.connect())
+        read_log([path], settings, DuckDB(ibis.duckdb.connect()))
 
 
 def test_files_that_do_not_fit_together(tmp_path):

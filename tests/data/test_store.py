@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfrs_timirec.data.store import SequenceStore
+from tfrs_timirec.data.store import Blocks, SequenceStore
 from tfrs_timirec.errors import UserError
 
 
@@ -142,7 +142,7 @@ def stores(draw):
 def test_blocks_are_what_is_loaded_some_users_at_a_time(store, size):
     with tempfile.TemporaryDirectory() as folder:
         store.save(Path(folder, "store"), "abc")
-        blocks = list(SequenceStore.blocks(Path(folder, "store"), size))
+        blocks = list(Blocks(Path(folder, "store"), size))
     assert all(block.num_users == size for block in blocks[:-1])
     assert 1 <= blocks[-1].num_users <= size
     assert pa.chunked_array([block.user_ids for block in blocks]).equals(
@@ -174,13 +174,13 @@ def test_a_damaged_file_is_named_by_blocks(tmp_path, name, size):
     else:
         path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(UserError, match=f"{name}.parquet is missing or damaged: delete the folder"):
-        list(SequenceStore.blocks(tmp_path / "store", 1))
+        list(Blocks(tmp_path / "store", 1))
 
 
 def test_blocks_of_files_that_do_not_fit(tmp_path):
     _store(offsets=np.array([0, 3, 6])).save(tmp_path / "a", "abc")
     with pytest.raises(UserError, match="interactions.parquet is missing or damaged"):
-        list(SequenceStore.blocks(tmp_path / "a", 1))
+        list(Blocks(tmp_path / "a", 1))
 
 
 def _by_id(store):
@@ -315,6 +315,6 @@ def test_a_flipped_bit_is_told_wherever_it_is(tmp_path, name):
         damaged = bytearray(whole)
         damaged[position] ^= 1 << position % 8
         path.write_bytes(damaged)
-        for read in (SequenceStore.load, lambda folder: list(SequenceStore.blocks(folder, 1))):
+        for read in (SequenceStore.load, lambda folder: list(Blocks(folder, 1))):
             with pytest.raises(UserError, match=f"{name} is missing or damaged: delete"):
                 read(tmp_path / "store")

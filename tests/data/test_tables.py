@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from tfrs_timirec.config import DataSettings
 from tfrs_timirec.data import load
+from tfrs_timirec.data.engines.duck import DuckDB
 from tfrs_timirec.data.readers import read_log_table
 from tfrs_timirec.data.tables import column_names, ids_of, kind_of, read_table, table_of
 from tfrs_timirec.errors import UserError
@@ -41,7 +42,7 @@ SETTINGS = DataSettings(user_column="customer", item_column="sku", time_column="
 
 def _read(table, **changes):
     changed = replace(SETTINGS, **changes)
-    log = read_log_table(table, changed, ibis.duckdb.connect(threads=2))
+    log = read_log_table(table, changed, DuckDB(ibis.duckdb.connect(threads=2)))
     return log.order_by("position").to_pyarrow().drop_columns("position")
 
 

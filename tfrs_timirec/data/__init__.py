@@ -6,28 +6,20 @@ import json
 import logging
 import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tfrs_timirec.config import DataSettings
 from tfrs_timirec.data.store import SequenceStore
-from tfrs_timirec.errors import UserError
-from tfrs_timirec.files import locked, restore, scratch
-
-if TYPE_CHECKING:
-    from ibis import BaseBackend
+from tfrs_timirec.files import locked, restore, scratch, write_folder
 
 __all__ = ["SequenceStore", "load", "summary"]
 
 _logger = logging.getLogger(__name__)
 
 # Raised when what is kept, or how it is made, changes, so that older sequences are made anew.
-_VERSION = 3
-# DuckDB spills to disk beyond this; the result, and what Python needs, come on top.
-_MEMORY = "2GB"
+_VERSION = 4
 
 
 def load(settings: DataSettings, seed: int, table: Any = None) -> SequenceStore:
@@ -51,13 +43,16 @@ def load(settings: DataSettings, seed: int, table: Any = None) -> SequenceStore:
         return generate(seed)
 
     # Ibis and DuckDB take a second to import, which synthetic data need not wait for.
+    from tfrs_timirec.data.engines import duck, start
     from tfrs_timirec.data.preparation import prepare
     from tfrs_timirec.data.readers import find_files, read_log, read_log_table
     from tfrs_timirec.data.sources import SOURCES, fetch
 
     if table is not None:
-        with _duckdb(Path(tempfile.gettempdir()), "TMPDIR") as connection:
-            return prepare(read_log_table(table, settings, connection), settings)
+        folder = Path(tempfile.gettempdir())
+        with duck.start(folder, "TMPDIR") as engine, scratch(folder, "tfrs_timirec") as written:
+            prepare(read_log_table(table, settings, engine), settings, engine, written, "a table")
+            return SequenceStore.load(written)
 
     folder = Path(settings.folder)
     layout = None
@@ -80,16 +75,22 @@ def load(settings: DataSettings, seed: int, table: Any = None) -> SequenceStore:
     for left in (prepared, prepared.with_name(name)):
         restore(left)
     if not prepared.exists():
-        with _writing(folder, "data.folder"), locked(prepared.with_name(name), wait=True):
+        with (
+            duck.writing(folder, "data.folder"),
+            locked(prepared.with_name(name), wait=True),
+        ):
             # What was killed may have been made from another state of the log.
             for left in prepared.parent.glob(f".{glob.escape(name)}-{'?' * 16}.part"):
                 restore(left.with_name(left.name.removeprefix(".").removesuffix(".part")))
             if not prepared.exists():
                 _logger.info("Preparing %s into %s", ", ".join(map(str, paths)), prepared)
-                with _duckdb(folder, "data.folder") as connection:
-                    store = prepare(read_log(paths, settings, connection, layout), settings)
-                store.save(prepared, fingerprint)
-                return store
+                with start(settings, folder, "data.folder") as engine:
+                    log = read_log(paths, settings, engine, layout)
+                    write_folder(
+                        prepared,
+                        lambda written: prepare(log, settings, engine, written, fingerprint),
+                    )
+                return SequenceStore.load(prepared)
     _logger.info("Using the sequences in %s", prepared)
     return SequenceStore.load(prepared)
 
@@ -120,44 +121,13 @@ def _amounts(interactions: int, users: int, items: int) -> str:
     return f"{interactions:,} interactions of {users:,} users with {items:,} items"
 
 
-@contextmanager
-def _duckdb(folder: Path, setting: str) -> Iterator["BaseBackend"]:
-    """A connection that spills into the folder; errors of the disk name what sets the folder."""
-    import duckdb
-    import ibis
-
-    with _writing(folder, setting), scratch(folder, ".duckdb") as spill:
-        connection = ibis.duckdb.connect(memory_limit=_MEMORY, temp_directory=str(spill))
-        try:
-            # It would print to standard output, which belongs to the commands. In Jupyter without
-            # ipywidgets DuckDB shows no bar, and refuses to be told so.
-            with suppress(duckdb.InvalidInputException):
-                connection.raw_sql("SET enable_progress_bar = false")
-            yield connection
-        finally:
-            connection.disconnect()
-
-
-@contextmanager
-def _writing(folder: Path, setting: str) -> Iterator[None]:
-    """Makes a folder; errors of the disk name what sets it."""
-    import duckdb
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        raise UserError(
-            f"{folder.resolve()} cannot be written to ({str(error).splitlines()[0]}): set "
-            f"{setting} to a folder that can, with free space for the log."
-        ) from error
-
-
 def _fingerprint(settings: DataSettings, paths: list[Path]) -> str:
     """Tells apart logs and settings; a file is known by its path, size and time of change."""
     made_of = asdict(settings)
     # What comes after the sequences, or where they are kept, does not change them.
-    for name in ("source", "folder", "split", "validation_from", "test_from"):
+    for name in (
+        *("source", "folder", "engine", "master", "split", "validation_from", "test_from"),
+    ):
         del made_of[name]
     stats = [(str(path.resolve()), path.stat()) for path in paths]
     made_of["files"] = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]

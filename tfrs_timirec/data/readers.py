@@ -3,47 +3,22 @@
 import csv
 import glob
 import gzip
-import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
 from tfrs_timirec.config import DataSettings
+from tfrs_timirec.data import values
+from tfrs_timirec.data.engines import Engine
+from tfrs_timirec.data.engines.duck import DuckDB
+from tfrs_timirec.data.layouts import LAYOUTS, TextLayout
 from tfrs_timirec.data.tables import check_ids, column_names, read_table
 from tfrs_timirec.errors import UserError
 
-
-@dataclass(frozen=True)
-class TextLayout:
-    """How rows are written in a text file.
-
-    Args:
-        delimiter: What stands between two values.
-        columns: The columns' names; None where the first line has them.
-        quote: What encloses a value that has the delimiter in it; empty for none.
-        encoding: The name that DuckDB has for it.
-    """
-
-    delimiter: str
-    columns: tuple[str, ...] | None = None
-    quote: str = '"'
-    encoding: str = "utf-8"
-
-
-RATINGS = ("user_id", "item_id", "rating", "timestamp")
-
-_LAYOUTS = {
-    "csv": TextLayout(","),
-    "tsv": TextLayout("\t"),
-    "inter": TextLayout("\t", quote=""),
-    "movielens": TextLayout("::", RATINGS, quote="", encoding="latin-1"),
-}
 _ENDINGS = {
     ".csv": "csv",
     ".csv.gz": "csv",
@@ -93,15 +68,15 @@ def find_files(source: str) -> list[Path]:
 def read_log(
     paths: Sequence[Path],
     settings: DataSettings,
-    connection: ibis.BaseBackend,
+    engine: Engine,
     layout: TextLayout | None = None,
 ) -> ir.Table:
-    """Reads the files as one log, with DuckDB.
+    """Reads the files as one log.
 
     Args:
         paths: The files; rows of an earlier one come first.
         settings: The format and the columns' names.
-        connection: An Ibis connection to DuckDB.
+        engine: What reads them.
         layout: How the rows are written, for files that say nothing about it themselves.
 
     Returns:
@@ -114,53 +89,51 @@ def read_log(
         UserError: A file, column or value is missing or unreadable.
     """
     log_format = "text" if layout else _format(paths, settings)
-    # DuckDB takes a name for a glob.
-    names = [glob.escape(str(path)) for path in paths]
-    # Dates without a zone are taken as UTC, whatever the machine's own.
-    connection.raw_sql("SET TimeZone = 'UTC'")
 
     def read(parallel: bool) -> ir.Table:
         if log_format == "sequences":
-            raw = _read_sequences(names, connection)
+            raw = _read_sequences(paths, engine)
         else:
             if log_format == "parquet":
-                table = connection.read_parquet(names, filename="__file")
-                columns = {name: name for name in table.columns if name != "__file"}
+                table = engine.read_parquet(paths)
+                columns = {name: name for name in table.columns if not name.startswith("__")}
             else:
-                written = layout or _LAYOUTS[log_format]
+                written = layout or LAYOUTS[log_format]
                 header = written.columns or _shared_header(paths, written)
                 # The log's own names could clash (DuckDB's have no case): it gets numbered ones.
                 numbered = [f"c{i}" for i in range(len(header))]
-                table = _read_text(names, written, numbered, connection, parallel)
+                table = engine.read_text(paths, written, numbered, parallel)
                 typed = log_format == "inter"
                 header = [name.split(":")[0] if typed else name for name in header]
                 columns = dict(zip(header, numbered, strict=True))
             wanted = _wanted(columns, paths[0], settings)
-            raw = _numbered(
-                table, {role: columns[name] for role, name in wanted.items()}, table["__file"]
-            )
+            raw = engine.numbered(table, {role: columns[name] for role, name in wanted.items()})
         ids = _ids if log_format == "parquet" else _written_ids
-        return _typed(raw, ids, paths, settings)
+        return _typed(raw, ids, paths, settings, engine)
 
     try:
         try:
             return read(parallel=True)
-        except duckdb.Error as error:
-            # Its parallel reader refuses line breaks within quotes; the other is slower.
+        except engine.errors as error:
+            # DuckDB's parallel reader refuses line breaks within quotes; the other is slower.
             if "quoted new lines" not in str(error):
                 raise
             return read(parallel=False)
-    except duckdb.Error as error:
-        raise _unreadable(error, paths, log_format) from error
+    except engine.errors as error:
+        file, line, reason = engine.unreadable(error)
+        raise UserError(
+            f"{f'Line {line} of ' if line else ''}{file or paths[0]} cannot be read as "
+            f"{log_format} ({reason}): correct the file or set data.format."
+        ) from error
 
 
-def read_log_table(table: Any, settings: DataSettings, connection: ibis.BaseBackend) -> ir.Table:
-    """Reads a table as a log, with DuckDB.
+def read_log_table(table: Any, settings: DataSettings, engine: DuckDB) -> ir.Table:
+    """Reads a table as a log.
 
     Args:
         table: A pandas, Polars (eager or lazy), PyArrow, DuckDB or Ibis table.
         settings: The columns' names.
-        connection: An Ibis connection to DuckDB.
+        engine: What reads it: tables are in this process.
 
     Returns:
         What `read_log` gives, except that strings are kept as strings where all are integers;
@@ -174,15 +147,10 @@ def read_log_table(table: Any, settings: DataSettings, connection: ibis.BaseBack
     for role in ("user", "item"):
         check_ids(columns[wanted[role]], f"The column {wanted[role]} of the table")
     chosen = {role: _for_duckdb(columns[name]) for role, name in wanted.items()}
-    connection.raw_sql("SET TimeZone = 'UTC'")
     try:
-        # Not a memtable, which Ibis would copy.
-        connection.con.register("log", pa.table(chosen))
-        raw = _numbered(
-            connection.table("log"), {role: role for role in chosen}, ibis.literal("the table")
-        )
-        return _typed(raw, _ids, ["The table"], settings)
-    except duckdb.Error as error:
+        raw = engine.registered(pa.table(chosen))
+        return _typed(raw, _ids, ["The table"], settings, engine)
+    except engine.errors as error:
         reason = str(error).splitlines()[0].strip(". ")
         raise UserError(f"The table cannot be read ({reason}): correct it.") from error
 
@@ -217,27 +185,6 @@ def _format(paths: Sequence[Path], settings: DataSettings) -> str:
     return formats.popitem()[0]
 
 
-def _read_text(
-    names: list[str],
-    layout: TextLayout,
-    columns: list[str],
-    connection: ibis.BaseBackend,
-    parallel: bool = True,
-) -> ir.Table:
-    return connection.read_csv(
-        names,
-        columns=dict.fromkeys(columns, "VARCHAR"),
-        header=layout.columns is None,
-        delim=layout.delimiter,
-        quote=layout.quote,
-        escape=layout.quote,
-        encoding=layout.encoding,
-        null_padding=True,
-        parallel=parallel,
-        filename="__file",
-    )
-
-
 def _shared_header(paths: Sequence[Path], layout: TextLayout) -> list[str]:
     names = _header(paths[0], layout)
     for path in paths[1:]:
@@ -262,12 +209,10 @@ def _header(path: Path, layout: TextLayout) -> list[str]:
     return names
 
 
-def _read_sequences(names: list[str], connection: ibis.BaseBackend) -> ir.Table:
-    # With a separator that no text has, a whole line is one value.
-    whole = TextLayout("\x1f", ("line",), quote="")
-    lines = _read_text(names, whole, ["line"], connection)
-    lines = lines.mutate(position=ibis.row_number(), line=lines.line.strip())
-    words = lines.line.re_split(r"\s+")
+def _read_sequences(paths: Sequence[Path], engine: Engine) -> ir.Table:
+    lines = engine.numbered(engine.read_lines(paths), {"line": "line"})
+    lines = lines.mutate(line=lines.line.strip())
+    words = lines.line.re_split(r"[ \t\n\r\f]+")
     lonely = (lines.line != "") & (words.length() == 1)
     if bad := _first(lines, lonely):
         raise UserError(
@@ -296,21 +241,16 @@ def _wanted(columns: Iterable[str], log: Path | str, settings: DataSettings) -> 
     return wanted
 
 
-def _numbered(table: ir.Table, columns: dict[str, str], file: ir.StringValue) -> ir.Table:
-    """The column of each role, the file, and the position in the log."""
-    chosen = {role: table[name] for role, name in columns.items()}
-    return table.select(**chosen, __file=file, position=ibis.row_number())
-
-
 def _typed(
     raw: ir.Table,
     ids: Callable[[ir.Column], list[ir.Column]],
     logs: Sequence[Path | str],
     settings: DataSettings,
+    engine: Engine,
 ) -> ir.Table:
     """Gives each column its type, once all of its values are known to be readable."""
     # In each role, the ways to read its column, null where a value cannot be read so.
-    ways = {"user": ids, "item": ids, "time": _times, "rating": _numbers}
+    ways = {"user": ids, "item": ids, "time": partial(_times, engine=engine), "rating": _numbers}
     readings = {role: read(raw[role]) for role, read in ways.items() if role in raw.columns}
     counts = {
         f"{role}{i}": reading.count()
@@ -342,40 +282,31 @@ def _typed(
 def _ids(column: ir.Column) -> list[ir.Column]:
     if column.type().is_integer():
         return [column.try_cast("int64")]
-    text = column.cast("string")
-    return [(text.strip() != "").ifelse(text, None)]
+    return [values.not_blank(column.cast("string"))]
 
 
 def _written_ids(column: ir.StringColumn) -> list[ir.Column]:
     """As integers, where no character of any gets lost (007 is not 7), or as text."""
-    return [_whole(column), *_ids(column)]
+    return [values.whole_number(column), *_ids(column)]
 
 
-def _times(column: ir.Column) -> list[ir.Column]:
+def _times(column: ir.Column, engine: Engine) -> list[ir.Column]:
     """As numbers or, unless they are numbers in the file, as dates: seconds since 1970."""
     if column.type().is_numeric():
         return _numbers(column)
-    dates = column.try_cast("timestamp('UTC')").epoch_seconds().cast("float64")
-    dates = _finite(dates)
-    return [*_numbers(column), dates] if column.type().is_string() else [dates]
+    is_text = column.type().is_string()
+    dates = values.date(column) if is_text else column.try_cast("timestamp('UTC')")
+    seconds = [values.within(engine.microseconds(dates) / 1e6)]
+    return [*_numbers(column), *seconds] if is_text else seconds
 
 
 def _numbers(column: ir.Column) -> list[ir.Column]:
     """As whole numbers where all are, so that large ones stay exact, or as floats."""
     if column.type().is_integer():
         return [column.cast("int64")]
-    numbers = [_finite(column.try_cast("float64"))]
-    return [_whole(column), *numbers] if column.type().is_string() else numbers
-
-
-def _finite(number: ir.FloatingColumn) -> ir.FloatingColumn:
-    # Within int64, in which times end up; no bound holds for NaN.
-    return number.between(-(2.0**62), 2.0**62).ifelse(number, None)
-
-
-def _whole(text: ir.StringColumn) -> ir.IntegerColumn:
-    number = text.try_cast("int64")
-    return (number.cast("string") == text).ifelse(number, None)
+    if column.type().is_string():
+        return [values.whole_number(column), values.number(column)]
+    return [values.within(column.try_cast("float64"))]
 
 
 def _first(table: ir.Table, condition: ir.BooleanColumn) -> dict | None:
@@ -388,15 +319,3 @@ def _first(table: ir.Table, condition: ir.BooleanColumn) -> dict | None:
         return None
     before = (table["__file"] == rows[0]["__file"]) & (table.position <= rows[0]["position"])
     return rows[0] | {"row": table.filter(before).count().to_pyarrow().as_py()}
-
-
-def _unreadable(error: duckdb.Error, paths: Sequence[Path], log_format: str) -> UserError:
-    message = str(error)
-    file = re.search(r"^\s*file = (.+)$", message, re.MULTILINE)
-    line = re.search(r"on Line: (\d+)", message)
-    reason = re.search(r"Expected Number of Columns: \d+ Found: \d+", message)
-    return UserError(
-        f"{f'Line {line[1]} of ' if line else ''}{file[1] if file else paths[0]} cannot be read "
-        f"as {log_format} ({reason[0] if reason else message.splitlines()[0].strip('. ')}): "
-        "correct the file or set data.format."
-    )

@@ -12,7 +12,7 @@ import requests
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from tfrs_timirec.data.readers import RATINGS, TextLayout
+from tfrs_timirec.data.layouts import RATINGS, TextLayout
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.files import locked, told, write_whole
 

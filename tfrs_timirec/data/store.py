@@ -2,7 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +17,8 @@ import pyarrow.parquet as pq
 
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.files import write_folder
+
+_ABOUT, _ITEMS = "store.json", "items.parquet"
 
 
 class Read(NamedTuple):
@@ -32,9 +37,24 @@ class Read(NamedTuple):
     rated: int
 
 
+class Shard(NamedTuple):
+    """The size of a part of the sequences.
+
+    Args:
+        users: Those that it has.
+        interactions: Of these users.
+    """
+
+    users: int
+    interactions: int
+
+
 @dataclass(frozen=True, eq=False)
 class SequenceStore:
     """The interactions of all users, each user's oldest first.
+
+    Those of several shards are in files that are mapped into memory, from which the system may drop
+    what it can read again.
 
     Args:
         offsets: int64 [users + 1]; user u's interactions are `offsets[u]:offsets[u + 1]`.
@@ -45,6 +65,7 @@ class SequenceStore:
         interests: int32 [interactions]; the true interest of each step (synthetic data only).
         counts: int64 [items]; interactions of each item in training (in a trained recommender).
         read: What the log held; None for synthetic data.
+        shards: What memory should hold at once, in the order of the users; None for everything.
     """
 
     offsets: np.ndarray
@@ -55,6 +76,7 @@ class SequenceStore:
     interests: np.ndarray | None = None
     counts: np.ndarray | None = None
     read: Read | None = None
+    shards: tuple[Shard, ...] | None = None
 
     @property
     def num_users(self) -> int:
@@ -75,6 +97,33 @@ class SequenceStore:
             digest.update(np.ascontiguousarray(self.times))
         return digest.hexdigest()
 
+    @property
+    def num_parts(self) -> int:
+        """How many shards there are."""
+        return len(self.shards) if self.shards else 1
+
+    def part(self, number: int) -> "SequenceStore":
+        """The users of a shard; nothing is copied.
+
+        Args:
+            number: Of the shard, from 0.
+        """
+        if not self.shards:
+            return self
+        before = sum(shard.users for shard in self.shards[:number])
+        users = slice(before, before + self.shards[number].users)
+        offsets = self.offsets[users.start : users.stop + 1]
+        steps = slice(int(offsets[0]), int(offsets[-1]))
+        return replace(
+            self,
+            offsets=offsets - offsets[0],
+            items=self.items[steps],
+            times=None if self.times is None else self.times[steps],
+            interests=None if self.interests is None else self.interests[steps],
+            user_ids=self.user_ids[users],
+            shards=None,
+        )
+
     def in_the_catalogue_of(self, before: "SequenceStore") -> "SequenceStore":
         """The same sequences in another catalogue, which comes first, then what it lacks.
 
@@ -92,6 +141,8 @@ class SequenceStore:
 
     def after(self, before: "SequenceStore") -> "SequenceStore":
         """The same sequences, with the users and items of an earlier log at their old places.
+
+        They are in one shard, and in memory.
 
         Args:
             before: What the earlier log gave.
@@ -120,6 +171,7 @@ class SequenceStore:
             times=None if self.times is None else self.times[places],
             interests=None if self.interests is None else self.interests[places],
             user_ids=self.user_ids.take(pa.array(users)),
+            shards=None,
         ).in_the_catalogue_of(before)
 
     def save(self, folder: Path, fingerprint: str) -> None:
@@ -144,18 +196,17 @@ class SequenceStore:
         Raises:
             OSError: If the disk is full, for instance.
         """
-        interactions = {"item": self.items, "time": self.times, "interest": self.interests}
-        items = {"id": self.item_ids, "count": self.counts}
-        tables = {
-            "interactions": _known(interactions),
-            "users": {"id": self.user_ids, "length": np.diff(self.offsets)},
-            "items": _known(items),
-        }
-        for name, columns in tables.items():
-            pq.write_table(pa.table(columns), folder / f"{name}.parquet", compression="zstd")
-        digests = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
-        about = {"fingerprint": fingerprint, "read": self.read, "files": digests}
-        (folder / "store.json").write_text(json.dumps(about))
+        files = shard_files(folder, self.num_parts)
+        for number in range(self.num_parts):
+            part = self.part(number)
+            steps = {"item": part.items, "time": part.times, "interest": part.interests}
+            users = {"id": part.user_ids, "length": np.diff(part.offsets)}
+            for columns, name in ((steps, "interactions"), (users, "users")):
+                pq.write_table(pa.table(_known(columns)), files[name][number], compression="zstd")
+        items = pa.table(_known({"id": self.item_ids, "count": self.counts}))
+        pq.write_table(items, folder / _ITEMS, compression="zstd")
+        shards = self.shards or [Shard(self.num_users, len(self.items))]
+        write_about(folder, fingerprint, self.read, shards)
 
     @classmethod
     def load(cls, folder: Path, with_users: bool = True) -> "SequenceStore":
@@ -172,86 +223,174 @@ class SequenceStore:
             UserError: A file is missing or damaged.
         """
         about = _checked_about(folder)
-        tables = {}
-        for name in ("interactions", "users", "items"):
-            path = folder / f"{name}.parquet"
-            try:
-                empty = not with_users and name != "items"
-                table = pq.read_schema(path).empty_table() if empty else pq.read_table(path)
-            except (OSError, pa.ArrowException) as error:
-                raise _damaged(path, folder) from error
-            tables[name] = {k: table[k].combine_chunks() for k in table.column_names}
-        interactions, users, items = tables.values()
-        lengths = users["length"].to_numpy()
-        steps = {name: values.to_numpy() for name, values in interactions.items()}
+        files = shard_files(folder, len(about.shards))
+        users = [_table(path, folder, with_users) for path in files["users"]]
+        items = _table(folder / _ITEMS, folder)
+        if with_users and len(about.shards) > 1:
+            steps = _mapped(files["interactions"], about.shards, folder)
+        else:
+            steps = _columns(_table(files["interactions"][0], folder, with_users))
+        lengths = np.concatenate([table["length"].to_numpy() for table in users])
         if lengths.sum() != len(steps["item"]):
-            raise _damaged(folder / "interactions.parquet", folder)
+            raise _damaged(files["interactions"][0], folder)
         return cls(
             offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
             items=steps["item"],
             times=steps.get("time"),
-            user_ids=users["id"],
-            item_ids=items["id"],
+            user_ids=_one(pa.concat_tables(users)["id"]),
+            item_ids=_one(items["id"]),
             interests=steps.get("interest"),
-            counts=items["count"].to_numpy() if "count" in items else None,
-            read=Read(*about["read"]) if about.get("read") else None,
+            counts=items["count"].to_numpy() if "count" in items.column_names else None,
+            read=about.read,
+            shards=tuple(about.shards) if with_users and len(about.shards) > 1 else None,
         )
 
-    @classmethod
-    def blocks(cls, folder: Path, size: int) -> Iterator["SequenceStore"]:
-        """Reads what `save` kept, some users at a time; only those are in memory.
 
-        Args:
-            folder: The folder that was given to `save`.
-            size: Users a block.
+class Blocks(Sequence):
+    """What `SequenceStore.save` kept, some users at a time; only those are in memory.
 
-        Yields:
-            The next `size` users with their interactions, and the whole catalogue.
+    A block has users of one shard: `size` of them, or the last ones of the shard. It is a
+    `SequenceStore` with the whole catalogue. Reading one raises UserError if a file is damaged.
 
-        Raises:
-            UserError: A file is missing or damaged.
-        """
-        _checked_about(folder)
-        path = folder / "items.parquet"
+    Args:
+        folder: The folder that was given to `SequenceStore.save`.
+        size: Users a block.
+
+    Raises:
+        UserError: A file is missing or damaged.
+    """
+
+    def __init__(self, folder: Path, size: int):
+        self._folder = folder
+        self._size = size
+        shards = _checked_about(folder).shards
+        self._files = shard_files(folder, len(shards))
+        self._item_ids = _one(_table(folder / _ITEMS, folder)["id"])
+        self._blocks = [
+            (shard, first)
+            for shard, (users, _) in enumerate(shards)
+            for first in range(0, users, size)
+        ]
+        self.num_users = sum(shard.users for shard in shards)
+        self._shard, self._users = -1, pa.table({})
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    def __getitem__(self, number: int) -> SequenceStore:
+        shard, first = self._blocks[number]
+        if shard != self._shard:
+            self._shard = shard
+            self._users = _table(self._files["users"][shard], self._folder)
+            self._ends = np.cumsum(self._users["length"].to_numpy())
+        users = self._users.slice(first, self._size)
+        lengths = users["length"].to_numpy()
+        end = int(self._ends[first + len(users) - 1])
+        begin = end - int(lengths.sum())
+        path = self._files["interactions"][shard]
         try:
-            item_ids = pq.read_table(path)["id"].combine_chunks()
-            path = folder / "users.parquet"
-            with pq.ParquetFile(path) as users:
-                path = folder / "interactions.parquet"
-                with pq.ParquetFile(path) as interactions:
-                    steps = _Rows(interactions)
-                    for block in users.iter_batches(size):
-                        lengths = block["length"].to_numpy()
-                        of_block = steps.take(int(lengths.sum()))
-                        if len(of_block) < lengths.sum():
-                            raise _damaged(path, folder)
-                        has_times = "time" in of_block.column_names
-                        yield cls(
-                            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-                            items=of_block["item"].to_numpy(),
-                            times=of_block["time"].to_numpy() if has_times else None,
-                            user_ids=block["id"],
-                            item_ids=item_ids,
-                        )
+            with pq.ParquetFile(path) as file:
+                steps = _columns(_rows(file, begin, end))
         except (OSError, pa.ArrowException) as error:
-            raise _damaged(path, folder) from error
+            raise _damaged(path, self._folder) from error
+        if len(steps["item"]) != end - begin:
+            raise _damaged(path, self._folder)
+        return SequenceStore(
+            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            items=steps["item"],
+            times=steps.get("time"),
+            user_ids=_one(users["id"]),
+            item_ids=self._item_ids,
+        )
 
 
-class _Rows:
-    """The rows of a Parquet file, some at a time."""
+def _rows(file: pq.ParquetFile, begin: int, end: int) -> pa.Table:
+    """The rows of a Parquet file from `begin` to `end`; only their groups of rows are read."""
+    sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+    ends = np.cumsum(sizes)
+    first = int(np.searchsorted(ends, begin, "right"))
+    last = int(np.searchsorted(ends, end, "left"))
+    groups = list(range(first, min(last, len(sizes) - 1) + 1))
+    before = int(ends[first - 1]) if first else 0
+    return file.read_row_groups(groups).slice(begin - before, end - begin)
 
-    def __init__(self, file: pq.ParquetFile):
-        self._batches = file.iter_batches()
-        self._left = file.schema_arrow.empty_table()
 
-    def take(self, count: int) -> pa.Table:
-        """The next `count` rows, or those that are left."""
-        tables = [self._left]
-        while sum(map(len, tables)) < count and (batch := next(self._batches, None)) is not None:
-            tables.append(pa.Table.from_batches([batch]))
-        table = pa.concat_tables(tables)
-        self._left = table.slice(count)
-        return table.slice(0, count).combine_chunks()
+def shard_files(folder: Path, count: int) -> dict[str, list[Path]]:
+    """The files of each shard.
+
+    Args:
+        folder: Of the sequences.
+        count: How many shards there are.
+
+    Returns:
+        `interactions` and `users`, a file a shard.
+    """
+    endings = [""] if count == 1 else [f"-{number:05}" for number in range(count)]
+    return {
+        name: [folder / f"{name}{ending}.parquet" for ending in endings]
+        for name in ("interactions", "users")
+    }
+
+
+def write_about(folder: Path, fingerprint: str, read: Read | None, shards: Sequence[Shard]) -> None:
+    """Writes, last, what is in the other files, by which a lost or foreign one is noticed.
+
+    Args:
+        folder: Where they are.
+        fingerprint: What they were made from.
+        read: What the log held.
+        shards: The size of each.
+    """
+    digests = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
+    about = {"fingerprint": fingerprint, "read": read, "shards": shards, "files": digests}
+    (folder / _ABOUT).write_text(json.dumps(about))
+
+
+def _table(path: Path, folder: Path, with_rows: bool = True) -> pa.Table:
+    try:
+        return pq.read_table(path) if with_rows else pq.read_schema(path).empty_table()
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(path, folder) from error
+
+
+def _one(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks()
+
+
+def _columns(table: pa.Table) -> dict[str, np.ndarray]:
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _mapped(files: Sequence[Path], shards: Sequence[Shard], folder: Path) -> dict[str, np.ndarray]:
+    """The columns of all files, in files without a name that are mapped into memory."""
+    count = sum(shard.interactions for shard in shards)
+    found: dict[str, np.ndarray] = {}
+    place = 0
+    for path, (_, interactions) in zip(files, shards, strict=True):
+        columns = _columns(_table(path, folder))
+        for name, values in columns.items():
+            if len(values) != interactions:
+                raise _damaged(path, folder)
+            if name not in found:
+                found[name] = _unnamed(folder, values.dtype, count)
+            found[name][place : place + interactions] = values
+        place += interactions
+    return found
+
+
+def _unnamed(folder: Path, dtype: np.dtype, count: int) -> np.ndarray:
+    """An array in a file that is gone with the process, whatever ends it."""
+    size = dtype.itemsize * count
+    # A saved recommender may be where nobody may write.
+    for place in (folder, Path(tempfile.gettempdir())):
+        with suppress(OSError), tempfile.TemporaryFile(dir=place) as file:
+            # Now, for a full disk would end the process where it is written to.
+            os.posix_fallocate(file.fileno(), 0, size)
+            return np.asarray(np.memmap(file, dtype, "r+", shape=(count,)))
+    raise UserError(
+        f"There is no room for {size / 2**30:.1f} GiB beside {folder} or in "
+        f"{tempfile.gettempdir()}: make room, or set TMPDIR to a folder that has it."
+    )
 
 
 def file_digest(path: Path) -> str:
@@ -260,16 +399,30 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _checked_about(folder: Path) -> dict:
+class _About(NamedTuple):
+    """What is known of a folder of sequences."""
+
+    read: Read | None
+    shards: list[Shard]
+
+
+def _checked_about(folder: Path) -> _About:
     """What was saved beside the files, which are checked: Parquet would read other numbers."""
-    path = folder / "store.json"
+    path = folder / _ABOUT
     try:
         about = json.loads(path.read_text())
         for name, digest in about["files"].items():
             path = folder / name
             if file_digest(path) != digest:
                 raise ValueError
-        return about
+        path = folder / _ABOUT
+        read = Read(*about["read"]) if about.get("read") else None
+        if "shards" in about:
+            return _About(read, [Shard(*shard) for shard in about["shards"]])
+        # Those of older versions are one.
+        (users,), (steps,) = shard_files(folder, 1).values()
+        rows = [pq.read_metadata(file).num_rows for file in (steps, users)]
+        return _About(read, [Shard(*rows)])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, folder) from error
 

@@ -1,5 +1,7 @@
 """What a training learns from and is judged by."""
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -9,6 +11,7 @@ from tfrs_timirec.config import Settings
 from tfrs_timirec.data.instances import (
     Instances,
     evaluation_instances,
+    training_batches,
     training_instances,
     untouched_items,
 )
@@ -27,14 +30,18 @@ class Task:
         store: The users' sequences, without times if the system reads none.
         split: Which interactions train, which validate and which test.
         max_length: L, the longest history.
-        negatives: int32 [users, n], fixed items that the user never touched, 0 for none.
+        whole: The same users with the whole catalogue, of which negatives are drawn.
+        num_negatives: How many for each user, for the evaluation.
+        seed: What they hang on.
         chosen: int64, the training instances that are used; None for all.
     """
 
     store: SequenceStore
     split: Split
     max_length: int
-    negatives: np.ndarray
+    whole: SequenceStore
+    num_negatives: int
+    seed: int | tuple[int, int]
     chosen: np.ndarray | None = None
 
     @classmethod
@@ -56,14 +63,96 @@ class Task:
                 f"set data.time_column to its column of times, or choose another model.system."
             )
         split = split_of(store, settings.data)
-        needed = 4 * store.num_users * settings.evaluation.negatives
-        what = f"Drawing {settings.evaluation.negatives:,} negatives for {store.num_users:,} users"
-        check_memory(needed, what, "evaluation.negatives")
-        negatives = untouched_items(store).draw_sets(
-            settings.evaluation.negatives, np.random.default_rng(settings.seed)
-        )
+        drawn = settings.evaluation.negatives
+        most = max(shard.users for shard in store.shards) if store.shards else store.num_users
+        what = f"Drawing {drawn:,} negatives for {most:,} users"
+        check_memory(4 * most * drawn, what, "evaluation.negatives")
         read = store if reads_times else replace(store, times=None)
-        return cls(read, split, settings.model.history_length, negatives)
+        return cls(read, split, settings.model.history_length, store, drawn, settings.seed)
+
+    def parts(self, rng: np.random.Generator | None = None) -> Iterator["Task"]:
+        """The task of the users of each shard, one after the other; itself where there is one.
+
+        Args:
+            rng: Shuffles the shards; without it they come in the order of the users.
+
+        Yields:
+            A task of which the users are numbered from 0.
+        """
+        if self.store.num_parts == 1 or self.chosen is not None:
+            yield self
+            return
+        numbers = np.arange(self.store.num_parts)
+        ends = np.cumsum([shard.users for shard in self.store.shards])
+        if rng is not None:
+            rng.shuffle(numbers)
+        for number in numbers:
+            end = ends[number]
+            users = slice(end - self.store.shards[number].users, end)
+            begin = self.store.offsets[users.start]
+            yield replace(
+                self,
+                store=self.store.part(number),
+                split=Split(
+                    self.split.training_end[users] - begin, self.split.validation_end[users] - begin
+                ),
+                whole=self.whole.part(number),
+                seed=(self.seed, int(number)),
+            )
+
+    @property
+    def num_training(self) -> int:
+        """How many training instances there are."""
+        if self.chosen is not None:
+            return len(self.chosen)
+        return int(self._lengths.sum())
+
+    @property
+    def _lengths(self) -> np.ndarray:
+        """int64 [users], the training instances of each."""
+        return np.maximum(self.split.training_end - self.store.offsets[:-1] - 1, 0)
+
+    def num_batches(self, size: int) -> int:
+        """How many batches an epoch has; each shard may have a short one.
+
+        Args:
+            size: Instances a batch.
+        """
+        if self.store.num_parts == 1 or self.chosen is not None:
+            return math.ceil(self.num_training / size)
+        begins = np.cumsum([0, *(shard.users for shard in self.store.shards)])[:-1]
+        return sum(math.ceil(n / size) for n in np.add.reduceat(self._lengths, begins).tolist())
+
+    def batches(
+        self, size: int, rng: np.random.Generator
+    ) -> Iterator[tuple[dict[str, np.ndarray], int]]:
+        """An epoch's inputs of the loss, with new negatives, shard by shard; all is shuffled.
+
+        Only the instances of one shard are in memory.
+
+        Args:
+            size: Rows a batch.
+            rng: Shuffles and draws.
+
+        Yields:
+            What `tfrs_timirec.data.instances.training_batches` does.
+        """
+        for part in self.parts(rng):
+            instances = part.training
+            negatives = part.untouched.draw(instances.users, rng)
+            yield from training_batches(instances, negatives, size, rng)
+
+    @property
+    def has_negatives(self) -> bool:
+        """Whether any training instance has an item to be told from."""
+        return any((part.untouched.count > 0)[part.training.users].any() for part in self.parts())
+
+    @cached_property
+    def negatives(self) -> np.ndarray:
+        """int32 [users, n], fixed items that each user never touched, 0 for none."""
+        rng = np.random.default_rng(self.seed)
+        negatives = untouched_items(self.whole).draw_sets(self.num_negatives, rng)
+        return np.where(negatives > self.store.num_items, 0, negatives)
 
     @cached_property
     def training(self) -> Instances:
@@ -95,10 +184,14 @@ class Task:
     @cached_property
     def counts(self) -> np.ndarray:
         """int64 [items], the interactions of each item in the training part."""
-        places = np.arange(len(self.store.items))
-        users = np.repeat(np.arange(self.store.num_users), np.diff(self.store.offsets))
-        trained = self.store.items[places < self.split.training_end[users]]
-        return np.bincount(trained, minlength=self.store.num_items + 1)[1:]
+        counts = np.zeros(self.store.num_items + 1, np.int64)
+        for part in self.parts():
+            store = part.store
+            places = np.arange(len(store.items))
+            users = np.repeat(np.arange(store.num_users), np.diff(store.offsets))
+            trained = store.items[places < part.split.training_end[users]]
+            counts += np.bincount(trained, minlength=len(counts))
+        return counts[1:]
 
     def for_catalogue(self, num_items: int) -> "Task":
         """The task for a recommender that knows only the first items of the catalogue.
@@ -114,5 +207,4 @@ class Task:
             items=np.where(store.items > num_items, 0, store.items),
             item_ids=store.item_ids.slice(0, num_items),
         )
-        negatives = np.where(self.negatives > num_items, 0, self.negatives)
-        return replace(self, store=known, negatives=negatives)
+        return replace(self, store=known)

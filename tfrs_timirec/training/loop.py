@@ -22,7 +22,6 @@ from rich.progress import (
 )
 
 from tfrs_timirec.config import Settings
-from tfrs_timirec.data.instances import training_batches
 from tfrs_timirec.data.task import Task
 from tfrs_timirec.errors import Stopped, UserError
 from tfrs_timirec.evaluation.metrics import metric
@@ -65,13 +64,13 @@ class Training:
         self._phases = phases
         self._settings = settings
         self._task = task
-        self._instances = task.training
-        if not len(self._instances):
+        self._size = task.num_training
+        if not self._size:
             raise UserError(
                 "There is nothing to train on: no user has two interactions in the training part; "
                 "lower data.core or bring a longer log."
             )
-        if not (task.untouched.count > 0)[self._instances.users].any():
+        if not task.has_negatives:
             raise UserError(
                 "There is nothing to tell the items of a user from: each user has had all "
                 f"{task.store.num_items} of the catalogue; bring a log of more items."
@@ -156,7 +155,7 @@ class Training:
         ) as bar:
             task = bar.add_task(
                 "",
-                total=len(self._instances),
+                total=self._size,
                 phase=progress.phase,
                 epoch=progress.epoch + 1,
                 speed="",
@@ -171,7 +170,7 @@ class Training:
                 loss = self._train_epoch(step, progress, stop, bar, task)
                 share = 1 - first / self._steps
                 training_seconds = time.monotonic() - began
-                speed = share * len(self._instances) / training_seconds
+                speed = share * self._size / training_seconds
                 began = time.monotonic()
                 name = self._settings.evaluation.metric
                 value = self._validate(name, ranker)
@@ -205,23 +204,21 @@ class Training:
         """The validation metric; where nothing is held out, NaN, by which every epoch is best."""
         if not self._validated:
             return math.nan
-        targets = self._task.validation
-        ranks = ranker.ranks(targets, self._task.negatives)
-        return float(metric(name, ranks, targets.users).mean())
+        ranks = [ranker.ranks(part.validation, part.negatives) for part in self._task.parts()]
+        users = self._task.validation.users
+        return float(metric(name, np.concatenate(ranks), users).mean())
 
     @property
     def _steps(self) -> int:
-        return math.ceil(len(self._instances) / self._settings.training.batch_size)
+        return self._task.num_batches(self._settings.training.batch_size)
 
     def _train_epoch(self, step, progress, stop, bar, task) -> float:
         """Trains the rest of an epoch and returns its mean loss."""
         rng = np.random.default_rng([self._settings.seed, progress.phase, progress.epoch])
-        instances = self._instances
-        negatives = self._task.untouched.draw(instances.users, rng)
         saved = began = time.monotonic()
         seen = 0
         size = self._settings.training.batch_size
-        batches = training_batches(instances, negatives, size, rng)
+        batches = self._task.batches(size, rng)
         for number, (inputs, count) in enumerate(batches):
             if number < progress.step:
                 bar.advance(task, count)
@@ -248,7 +245,7 @@ class Training:
                 saved = now
                 if stop:
                     raise Stopped(stop[0])
-        return progress.loss_sum / len(instances)
+        return progress.loss_sum / self._size
 
 
 @contextmanager
