@@ -372,6 +372,10 @@ def _read(path: Path) -> bytes:
 
 def main() -> None:
     """Reads the command line, asks and prints a table."""
+    run_command(_main)
+
+
+def _main() -> None:
     parser = ArgumentParser(
         prog=program("ask"),
         description="Asks a server for the recommendations of a history.",
@@ -395,7 +399,7 @@ def main() -> None:
         parsed.pop(name) for name in ("history", "k", "exclude", "among", "diversity", "explain")
     ]
     tls = parsed.pop("tls")
-    run_command(lambda: ask(*question, **parsed, tls=TLS(**tls) if tls else None))
+    ask(*question, **parsed, tls=TLS(**tls) if tls else None)
 
 
 def ask(

@@ -21,8 +21,10 @@ MAY_IMPORT = {
         *("answers", "config", "data", "evaluation", "export", "models", "retrieval", "saving"),
         "training",
     },
-    "shards": {"answers", "data", "recommender", "saving"},
-    "explorer": {"config", "data", "evaluation", "export", "models", "recommender", "saving"},
+    "shards": {"answers", "data", "recommender", "saving", "training"},
+    "explorer": {
+        *("config", "data", "evaluation", "export", "models", "recommender", "training"),
+    },
     "comparison": {"config", "data", "evaluation", "export", "models", "recommender"},
 }
 EVERYWHERE = {"errors", "files", "memory", "ranges", "tfrs"}

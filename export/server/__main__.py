@@ -16,6 +16,10 @@ from tfrs_timirec.export.server.settings import ServerSettings
 
 def main() -> None:
     """Reads the command line and serves."""
+    run_command(_main)
+
+
+def _main() -> None:
     parser = ArgumentParser(
         prog=program("serve"),
         description="Answers TF-Serving's gRPC requests with the models of a folder.",
@@ -24,7 +28,7 @@ def main() -> None:
     parser.add_class_arguments(ServerSettings, as_group=False)
     parsed = plain(parser.parse_args().as_dict())
     folder = Path(parsed.pop("folder"))
-    run_command(lambda: run(folder, ServerSettings(**parsed)))
+    run(folder, ServerSettings(**parsed))
 
 
 def run(folder: Path, settings: ServerSettings) -> None:

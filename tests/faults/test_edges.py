@@ -138,7 +138,7 @@ def settings_with(section: str, **changes) -> Settings:
         (settings_with("", seed=2**32), "seed"),
         (settings_with("", model=None), "model is None"),
         (settings_with("", data=3), "data is 3"),
-        (settings_with("model", system="caser"), "is no system"),
+        (settings_with("model", system="caser"), "is not a system"),
         (settings_with("model", system="gru4rec"), "gru4rec has no such setting"),
         (None, "give a Settings"),
     ],

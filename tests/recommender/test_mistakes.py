@@ -187,8 +187,8 @@ def test_before_it_is_fitted(fails, call, tmp_path):
         ("timirec", {"learning_rate": "fast"}, "learning_rate"),
         ("timirec", {"split": "random"}, "split"),
         ("gru4rec", {"num_interests": 4}, "the system gru4rec has no such setting"),
-        ("caser", {}, "no system: set it to one of popularity"),
-        (None, {}, "no system"),
+        ("caser", {}, "not a system: set it to one of popularity"),
+        (None, {}, "not a system"),
     ],
 )
 def test_settings(fails, system, settings, said):

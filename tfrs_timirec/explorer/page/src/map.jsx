@@ -26,7 +26,8 @@ export function ItemMap({ data, interests, answer, add }) {
   const drawn = useRef(() => {});
 
   const height = Math.min(Math.max(width, LOWEST), HIGHEST);
-  const points = useMemo(() => maps && scaled(maps, kind, width, height), [kind, width]);
+  // Before the page is laid out there is no room.
+  const points = useMemo(() => (maps && width ? scaled(maps, kind, width, height) : null), [kind, width]);
   const marks = useMemo(
     () => (points && answer?.question.history.length ? placed(maps, kind, points, interests, answer, about.queries) : []),
     [points, interests, answer],
@@ -192,7 +193,7 @@ function highlights(answer) {
 }
 
 function draw(canvas, [width, height], view, { points, of }, { history, ranking }, marks, under) {
-  if (!canvas) return;
+  if (!canvas || !width) return;
   const ratio = devicePixelRatio;
   if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
   if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
@@ -203,16 +204,25 @@ function draw(canvas, [width, height], view, { points, of }, { history, ranking 
   context.clearRect(0, 0, width, height);
   const at = ({ x, y }) => view.apply([x, y]);
 
-  // Squares, smaller the more there are: circles would take ten times as long.
+  // Squares, smaller the more there are, written as pixels: drawn as shapes, tens of thousands would
+  // take longer than a frame.
   const side = Math.min(Math.max(1.2, 4 - Math.log10(points.length) / 2) + Math.log2(view.k) / 2, 5);
-  context.fillStyle = colour("--point");
+  // Read once: properties of the canvas cost more than the pixels.
+  const { width: canvasWidth, height: canvasHeight } = canvas;
+  const image = context.createImageData(canvasWidth, canvasHeight);
+  const pixels = new Uint32Array(image.data.buffer);
+  const [, red, green, blue] = colour("--point").match(/#(..)(..)(..)/);
+  const filled = parseInt(`ff${blue}${green}${red}`, 16);
+  const size = Math.max(1, Math.round(side * ratio));
   for (const point of points) {
-    const x = point.x * view.k + view.x;
-    const y = point.y * view.k + view.y;
-    if (x > -side && y > -side && x < width + side && y < height + side) {
-      context.fillRect(x - side / 2, y - side / 2, side, side);
+    const left = Math.round((point.x * view.k + view.x) * ratio - size / 2);
+    const top = Math.round((point.y * view.k + view.y) * ratio - size / 2);
+    if (left < 0 || top < 0 || left + size > canvasWidth || top + size > canvasHeight) continue;
+    for (let row = top; row < top + size; row++) {
+      for (let i = 0, start = row * canvasWidth + left; i < size; i++) pixels[start + i] = filled;
     }
   }
+  context.putImageData(image, 0, 0);
   const circle = ([x, y], radius) => {
     context.beginPath();
     context.arc(x, y, radius, 0, 2 * Math.PI);
