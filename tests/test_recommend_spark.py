@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tfrs_timirec import UserError, shards
+from tfrs_timirec.data.engines import spark
 from tfrs_timirec.shards import write_shards
 
 pytestmark = pytest.mark.spark
@@ -52,18 +53,16 @@ def test_the_same_as_in_process_and_resumable(trained, tmp_path, monkeypatch):
 
     (tmp_path / "spark" / "part-00002.parquet").unlink()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "spark").iterdir()}
-    assert write_shards(trained, tmp_path / "spark", 7, engine="spark", master="local[2]") == users
+    with spark.session("local[2]", tmp_path):
+        assert write_shards(trained, tmp_path / "spark", 7, engine="spark") == users
+        (tmp_path / "users.txt").write_text("u3\nu399\nnobody\n")
+        with pytest.raises(UserError, match="has 1 ids that are not users of the log"):
+            write_shards(trained, tmp_path / "some", 3, tmp_path / "users.txt", engine="spark")
     assert files(tmp_path / "spark") == expected
     assert (
         before.items()
         <= {path: path.stat().st_mtime_ns for path in (tmp_path / "spark").iterdir()}.items()
     )
-
-    (tmp_path / "users.txt").write_text("u3\nu399\nnobody\n")
-    with pytest.raises(UserError, match="has 1 ids that are no users of the log"):
-        write_shards(
-            trained, tmp_path / "some", 3, tmp_path / "users.txt", engine="spark", master="local[2]"
-        )
     assert len(list((tmp_path / "some").glob("part-*.parquet"))) == 2
 
 

@@ -139,6 +139,7 @@ def test_ties_odd_ids_and_odd_times(both, logs):
             {"time_column": None, "rating_column": "stars", "min_rating": 1.5},
         ),
     ],
+    ids=["fractions", "tsv", "quotes", "sequences", "movielens", "ratings"],
 )
 def test_formats(both, tmp_path, name, text, changes):
     encoding = "latin-1" if name == "log.dat" else "utf-8"
