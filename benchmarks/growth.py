@@ -15,6 +15,7 @@ from pathlib import Path
 
 import duckdb
 import matplotlib
+import numpy as np
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
@@ -83,15 +84,12 @@ def _measure(rows: int, arguments: argparse.Namespace, folder: Path) -> dict:
     )
     limit = arguments.minutes and arguments.minutes * 60
     _, seconds, peak = _waited(training, limit)
-    # It imports TensorFlow.
-    from tfrs_timirec.training.checkpoint import load_progress
-
-    progress = load_progress(run / "checkpoints" / "latest.npz")
-    whole = bool(progress.log)
-    trained = instances if whole else progress.step * BATCH
+    with np.load(run / "checkpoints" / "latest.npz") as checkpoint:
+        progress = json.loads(bytes(checkpoint["progress.json"]))
+    trained = instances if progress["log"] else progress["step"] * BATCH
     return found | {
         "trained": trained,
-        "training_seconds": round(seconds),
+        "training_seconds": round(min(seconds, limit or seconds)),
         "training_gib": peak,
     }
 
