@@ -12,8 +12,12 @@ from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 from tfrs_timirec.export import messages
 from tfrs_timirec.export.server.bounds import MOST_DIMENSIONS
 from tfrs_timirec.export.server.errors import invalid
+from tfrs_timirec.export.server.tensors import check_names
 
 BYTES = "b64"
+# What the values of an input are called, and what they are in Python, by the kind of its type.
+KINDS = {"O": ("strings", str), "f": ("numbers", (int, float)), "b": ("true or false", bool)}
+INTEGERS = ("integers", int)
 
 
 def read_request(body: object, signature: SignatureDef, request: PredictRequest) -> bool:
@@ -37,10 +41,8 @@ def read_request(body: object, signature: SignatureDef, request: PredictRequest)
     inputs = _columns(body["instances"], signature) if by_row else body["inputs"]
     if not isinstance(inputs, dict) or _is_bytes(inputs):
         inputs = {_only(signature.inputs, "input"): inputs}
+    check_names(inputs, signature)
     for name, value in inputs.items():
-        if name not in signature.inputs:
-            known = ", ".join(sorted(signature.inputs))
-            raise invalid(f"There is no input {name}; the signature's inputs are {known}.")
         dtype = tf.dtypes.as_dtype(signature.inputs[name].dtype)
         messages.write(request.inputs[name], _array(name, value, np.dtype(dtype.as_numpy_dtype)))
     return by_row
@@ -102,13 +104,12 @@ def _array(name: str, value: object, dtype: np.dtype) -> np.ndarray:
     while isinstance(first, list) and len(shape) <= MOST_DIMENSIONS:
         shape.append(len(first))
         first = first[0] if first else None
-    read = {"O": _bytes, "f": _number, "b": _flag}.get(dtype.kind, _integer)
+    kind, types = KINDS.get(dtype.kind, INTEGERS)
     try:
-        flat = [read(leaf) for leaf in _leaves(value, shape)]
+        flat = [_checked(leaf, types) for leaf in _leaves(value, shape)]
         array = np.empty(len(flat), dtype)
         array[:] = flat
     except (TypeError, ValueError, OverflowError, binascii.Error):
-        kind = {"O": "strings", "f": "numbers", "b": "true or false"}.get(dtype.kind, "integers")
         told = f"The input {name} must be {kind} of the type {dtype.name}, in lists of one length."
         raise invalid(told.replace(" of the type object", "")) from None
     return array.reshape(shape)
@@ -124,30 +125,13 @@ def _leaves(value: object, shape: list[int]) -> Iterator[object]:
         yield from _leaves(part, shape[1:])
 
 
-def _bytes(value: object) -> bytes:
-    if _is_bytes(value):
+def _checked(value: object, types: type | tuple[type, ...]) -> bytes | float | bool:
+    if types is str and _is_bytes(value):
         return base64.b64decode(value[BYTES], validate=True)
-    if not isinstance(value, str):
+    # Python counts bool among the integers.
+    if isinstance(value, bool) != (types is bool) or not isinstance(value, types):
         raise TypeError
-    return value.encode()
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError
-    return value
-
-
-def _integer(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError
-    return value
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
+    return value.encode() if types is str else value
 
 
 def _plain(name: str, array: np.ndarray):

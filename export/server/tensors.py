@@ -29,11 +29,24 @@ def read_inputs(
     Raises:
         RequestError: If an input is unknown, missing, not of its type or shape, or not a number.
     """
+    check_names(inputs, signature)
+    return {name: _read(name, inputs, signature) for name in sorted(signature.inputs)}
+
+
+def check_names(inputs: Mapping[str, object], signature: SignatureDef) -> None:
+    """Refuses inputs that the signature does not have.
+
+    Args:
+        inputs: By name.
+        signature: Of the model.
+
+    Raises:
+        RequestError: If there is one.
+    """
     unknown = sorted(inputs.keys() - signature.inputs.keys())
     if unknown:
         known = ", ".join(sorted(signature.inputs))
         raise invalid(f"There is no input {unknown[0]}; the signature's inputs are {known}.")
-    return {name: _read(name, inputs, signature) for name in sorted(signature.inputs)}
 
 
 def _read(name, inputs, signature):

@@ -59,7 +59,7 @@ def _key(model: Path, settings: ExportSettings) -> str:
     if settings.titles is not None:
         titles = Path(settings.titles)
         try:
-            parts.append(hashlib.sha256(titles.read_bytes()).hexdigest())
+            parts.append(file_digest(titles))
         except OSError as error:
             raise UserError(f"The titles {titles} cannot be read: {error.strerror}.") from None
         parts += [settings.titles_id_column, settings.titles_column, settings.categories_column]
