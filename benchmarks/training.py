@@ -39,6 +39,7 @@ def measure(settings: Settings) -> None:
     from tfrs_timirec.evaluation import ranking
     from tfrs_timirec.models.systems import SYSTEMS
     from tfrs_timirec.training.step import TrainingStep
+    from tfrs_timirec.training.workers import ALONE
 
     class Padded(Instances):
         """Every history padded to L."""
@@ -60,9 +61,9 @@ def measure(settings: Settings) -> None:
 
     def training_speed(instances: Instances, model, compiled: bool = True) -> float:
         """Instances a second, with the drawing of negatives and the making of batches."""
-        step = TrainingStep(model, settings.training, STEPS)
+        step = TrainingStep(model, settings.training, STEPS, ALONE)
         if not compiled:
-            step._compiled = tf.function(step._step)
+            step._whole = tf.function(step._whole.python_function)
 
         def train(batches: int) -> float:
             began = time.perf_counter()
@@ -70,9 +71,9 @@ def measure(settings: Settings) -> None:
             negatives = task.untouched.draw(instances.users, rng)
             epoch = training_batches(instances, negatives, settings.training.batch_size, rng)
             count = 0
-            for inputs, real in itertools.islice(epoch, batches):
-                step(inputs)
-                count += real
+            for inputs in itertools.islice(epoch, batches):
+                _, rows = step(inputs)
+                count += rows
             return count / (time.perf_counter() - began)
 
         train(50)  # Compiles a step for each width.

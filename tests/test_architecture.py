@@ -27,7 +27,7 @@ MAY_IMPORT = {
     },
     "comparison": {"config", "data", "evaluation", "export", "models", "recommender"},
 }
-EVERYWHERE = {"errors", "files", "memory", "ranges", "tfrs"}
+EVERYWHERE = {"errors", "files", "memory", "quiet", "ranges", "tfrs"}
 
 
 def rooms_imported(file: Path) -> set[str]:

@@ -12,7 +12,19 @@ from types import FrameType
 
 
 class UserError(ValueError):
-    """Bad input or settings; its one sentence says what is wrong, where, and what to do."""
+    """Bad input or settings; its one sentence says what is wrong, where, and what to do.
+
+    Attributes:
+        code: The exit code of a command that ends with it.
+    """
+
+    code = 2
+
+
+class LostWorker(UserError):
+    """Another worker of a training is gone or does not answer; all can start again."""
+
+    code = 75
 
 
 class Stopped(KeyboardInterrupt):
@@ -44,7 +56,7 @@ def run_command(command: Callable[[], None]) -> None:
             _check_arguments()
             command()
         except UserError as error:
-            _end(f"error: {error}", 2, stopped)
+            _end(f"error: {error}", error.code, stopped)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             _end(f"error: {where}{error.strerror or error}.", 2, stopped)

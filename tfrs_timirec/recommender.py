@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -41,7 +41,8 @@ from tfrs_timirec.training.continuing import (
 from tfrs_timirec.training.curve import write_curve
 from tfrs_timirec.training.loop import Training
 from tfrs_timirec.training.progress import Progress
-from tfrs_timirec.training.run import Run, model_in
+from tfrs_timirec.training.run import Run, flat, model_in
+from tfrs_timirec.training.workers import ALONE, Workers
 
 Unknown = Literal["error", "popular", "skip"]
 Epoch = Callable[[dict[str, Any]], object]
@@ -164,6 +165,7 @@ class Recommender:
         resume: bool = True,
         callback: Epoch | None = None,
         silent: bool = False,
+        workers: Workers = ALONE,
     ) -> "Recommender":
         """Trains on a log and evaluates.
 
@@ -183,6 +185,8 @@ class Recommender:
             callback: Called after each epoch with its row of the log: `phase`, `epoch`, `loss`,
                 `metric` and how long it took.
             silent: Whether to show no progress.
+            workers: Who train together, from `tfrs_timirec.training.workers.join()`; each calls
+                `fit` with the same arguments. The chief alone writes `run` and evaluates.
 
         Returns:
             Itself.
@@ -193,11 +197,17 @@ class Recommender:
             Stopped: After Ctrl-C or SIGTERM in the training, with a checkpoint in `run`.
         """
         settings, table = self._source(log, user=user, item=item, time=time, rating=rating)
+        if not workers.is_chief:
+            run, silent = None, True
         with _folder_of(run) as folder:
             if run:
                 folder.check(settings, resume)
             _fix_chance(settings)
             store = data.load(settings.data, settings.seed, table)
+            of_all = {"log": store.digest, **flat(asdict(settings))}
+            # Where the data lies may differ, not how it is split.
+            elsewhere = {f"data.{name}" for name in ("source", "folder", "engine", "master")}
+            workers.check_same({k: of_all[k] for k in of_all.keys() - elsewhere})
             console = Console(quiet=silent)
             told = [data.summary(store, settings.data), *[f"Run folder: {run}"] * bool(run)]
             console.print(*told, sep="\n", highlight=False, soft_wrap=True)
@@ -206,10 +216,19 @@ class Recommender:
             epochs = [settings.training.max_epochs] * len(phases)
             validated = settings.data.split != "none"
             progress = _train(
-                phases, task, settings, folder, epochs, callback, console, resume, validated
+                phases,
+                task,
+                settings,
+                folder,
+                epochs,
+                callback,
+                console,
+                resume,
+                validated,
+                workers,
             )
             metrics = {}
-            if validated:
+            if validated and workers.is_chief:
                 metrics, ranks = _judge(
                     _best_of_phases(system, folder), task.counts, task, settings
                 )
@@ -743,12 +762,13 @@ def _train(
     console: Console,
     resume: bool = False,
     validated: bool = False,
+    workers: Workers = ALONE,
 ) -> Progress:
     """Trains the phases; popularity has none."""
     if not phases:
         run.start(settings, task.store.digest)
         return Progress()
-    training = Training(phases, task, settings, run, console, callback, epochs, validated)
+    training = Training(phases, task, settings, run, console, callback, epochs, validated, workers)
     # Not before it is known that there is something to train on.
     run.start(settings, task.store.digest)
     return training.train(resume)

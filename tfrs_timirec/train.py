@@ -1,5 +1,6 @@
 """`python -m tfrs_timirec.train`: trains a system from a log and evaluates it."""
 
+import os
 import re
 import shlex
 import sys
@@ -26,6 +27,7 @@ def _main() -> None:
         settings_of,
         settings_parser,
     )
+    from tfrs_timirec.ranges import Count
 
     parser = settings_parser(
         sys.argv[1:],
@@ -40,6 +42,19 @@ def _main() -> None:
     )
     parser.add_argument("--resume", action="store_true", help="Continues the run in the folder.")
     parser.add_argument("--export", type=Path | None, help="Exports the run into this folder.")
+    parser.add_argument(
+        "--workers",
+        type=Count,
+        default=1,
+        help="Processes of this machine that train together; those of several machines are "
+        "started one by one, each with its TF_CONFIG.",
+    )
+    parser.add_argument(
+        "--worker_timeout",
+        type=Count,
+        default=300,
+        help="Seconds that workers wait for each other.",
+    )
     parsed = parser.parse_args()
     settings = settings_of(parsed)
     if parsed.config:
@@ -48,8 +63,15 @@ def _main() -> None:
         name = run_name(settings, config.stem, own)
     else:
         name = run_name(settings)
+    folder = parsed.run or Path("runs", name)
+    if parsed.workers > 1 and "TF_CONFIG" not in os.environ:
+        from tfrs_timirec.training.launcher import launch
+        from tfrs_timirec.training.run import Run
+
+        launch(sys.argv[1:], parsed.workers, Run(folder).latest)
+        return
     try:
-        train(settings, parsed.run or Path("runs", name), parsed.resume, parsed.export)
+        train(settings, folder, parsed.resume, parsed.export, parsed.worker_timeout)
     except Stopped as stopped:
         arguments = sys.argv[1:] + ["--resume"] * (not parsed.resume)
         command = f"{program('train')} {shlex.join(arguments)}"
@@ -72,7 +94,9 @@ def run_name(settings: "Settings", config: str | None = None, own: str | None = 
     return "-".join([name, *[system] * (system != own), str(settings.seed)])
 
 
-def train(settings: "Settings", folder: Path, resume: bool, out: Path | None) -> None:
+def train(
+    settings: "Settings", folder: Path, resume: bool, out: Path | None, worker_timeout: int
+) -> None:
     """Trains, evaluates, fills the run folder and exports.
 
     Args:
@@ -80,6 +104,7 @@ def train(settings: "Settings", folder: Path, resume: bool, out: Path | None) ->
         folder: The run folder.
         resume: Whether to continue an existing run.
         out: The folder of the exported models; None exports nothing.
+        worker_timeout: Seconds to wait for the other workers of the training, if there are any.
 
     Raises:
         UserError: Before the training, if it cannot be exported.
@@ -90,12 +115,17 @@ def train(settings: "Settings", folder: Path, resume: bool, out: Path | None) ->
         check_export(out)
     # TensorFlow takes seconds to import: not before there is work for it.
     from tfrs_timirec.quiet import quieten_xla
+    from tfrs_timirec.training.workers import join
 
+    workers = join(worker_timeout)
     quieten_xla()
     from tfrs_timirec.evaluation.report import print_metrics
     from tfrs_timirec.recommender import Recommender
 
-    model = Recommender.from_settings(settings).fit(run=folder, resume=resume)
+    model = Recommender.from_settings(settings)
+    model.fit(run=folder, resume=resume, workers=workers)
+    if not workers.is_chief:
+        return
     if model.metrics:
         print_metrics(model.metrics, settings.evaluation.negatives)
     if out:

@@ -13,7 +13,7 @@ from tests.data.stores import store_of
 from tfrs_timirec.config import DataSettings, settings_named
 from tfrs_timirec.data import load
 from tfrs_timirec.data.store import Blocks, SequenceStore, Shard
-from tfrs_timirec.data.task import Task
+from tfrs_timirec.data.task import ALL, Share, Task
 from tfrs_timirec.errors import UserError
 
 ITEMS = 9
@@ -34,17 +34,16 @@ def sharded(draw):
 SETTINGS = settings_named("popularity", {"negatives": 4, "history_length": 5, "seed": 3})
 
 
-def seen(task, size, seed=0):
+def seen(task, size, share=ALL):
     """Each instance of an epoch: its history and its target."""
     found = []
-    for inputs, count in task.batches(size, np.random.default_rng(seed)):
-        for history, positive, negative in zip(
-            inputs["history"], inputs["positive"], inputs["negative"], strict=True
+    for inputs in task.batches(size, np.random.default_rng(0), share):
+        for history, positive, negative, weight in zip(
+            *(inputs[name] for name in ("history", "positive", "negative", "weight")), strict=True
         ):
-            if count:
+            if weight:
                 found.append((*[int(item) for item in history if item], int(positive)))
                 assert negative not in (positive, *history) or negative == 0
-                count -= 1
     return sorted(found)
 
 
@@ -58,9 +57,27 @@ def test_an_epoch_has_the_same_instances(stores, size):
         batches = list(task.batches(size, np.random.default_rng(1)))
         assert len(batches) == task.num_batches(size)
         again = list(task.batches(size, np.random.default_rng(1)))
-        for (inputs, _), (others, _) in zip(batches, again, strict=True):
+        for inputs, others in zip(batches, again, strict=True):
             for name in inputs:
                 np.testing.assert_array_equal(inputs[name], others[name])
+
+
+@settings(deadline=None)
+@given(sharded(), st.integers(2, 4), st.integers(1, 3))
+def test_workers_share_an_epoch(stores, count, rows):
+    for store in stores:
+        task = Task.of(store, SETTINGS, False)
+        shares = [Share(rank, count) for rank in range(count)]
+        instances = [instance for share in shares for instance in seen(task, rows * count, share)]
+        assert sorted(instances) == seen(task, rows * count)
+        for share in shares:
+            batches = list(task.batches(rows * count, np.random.default_rng(1), share))
+            assert len(batches) == task.num_batches(rows * count, share)
+            assert all(len(batch["weight"]) == rows for batch in batches)
+        validated = [part for share in shares for part in task.validations(share)]
+        histories = [targets.histories(np.arange(len(targets)), 5) for targets, _ in validated]
+        whole = [targets.histories(np.arange(len(targets)), 5) for targets, _ in task.validations()]
+        assert sorted(np.concatenate(histories).tolist()) == sorted(np.concatenate(whole).tolist())
 
 
 @settings(deadline=None)

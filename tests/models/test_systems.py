@@ -23,6 +23,7 @@ from tfrs_timirec.models.distillation import Distilled
 from tfrs_timirec.models.losses import distillation_loss, label_aware_interest
 from tfrs_timirec.training import checkpoint
 from tfrs_timirec.training.step import TrainingStep
+from tfrs_timirec.training.workers import ALONE
 
 MANY_VECTORS = ("mind", "comirec")
 LEARNED = [variant for variant in VARIANTS if variant != "popularity"]
@@ -267,8 +268,8 @@ def test_it_learns_and_its_checkpoint_is_all_of_it(variant, eager, tmp_path):
     inputs = {**batch_of(), "weight": np.ones(BATCH, np.float32)}
     model = make(variant, stddev=0.1)
     before = {name: np.array(variable.value) for name, variable in model.state.items()}
-    step = TrainingStep(model, TrainingSettings(learning_rate=0.03), steps_an_epoch=1)
-    losses = [step(inputs) for _ in range(12)]
+    step = TrainingStep(model, TrainingSettings(learning_rate=0.03), 1, ALONE)
+    losses = [step(inputs)[0] for _ in range(12)]
     assert np.mean(losses[-3:]) < 0.8 * losses[0]
     unmoved = [
         name
@@ -291,7 +292,7 @@ def test_the_cosine_ends_at_zero(eager):
     inputs = {**batch_of(), "weight": np.ones(BATCH, np.float32)}
     model = make("youtube_dnn")
     settings = TrainingSettings(learning_rate=0.03, schedule="cosine", max_epochs=2)
-    step = TrainingStep(model, settings, steps_an_epoch=3)
+    step = TrainingStep(model, settings, 3, ALONE)
     moved = []
     for _ in range(7):
         before = np.array(model.item_vectors())

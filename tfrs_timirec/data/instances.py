@@ -177,7 +177,7 @@ def _positions(first: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 def training_batches(
     instances: Instances, negatives: np.ndarray, size: int, rng: np.random.Generator
-) -> Iterator[tuple[dict[str, np.ndarray], int]]:
+) -> Iterator[dict[str, np.ndarray]]:
     """An epoch's inputs of the loss, shuffled; each batch has `size` rows.
 
     Args:
@@ -189,17 +189,16 @@ def training_batches(
     Yields:
         `history` int32 [size, width], `times` int64 [size, width] if the instances have them,
         `positive` and `negative` int32 [size], and `weight` float32 [size], 0 for rows that only
-        fill the batch up; and how many do not.
+        fill the batch up.
     """
     for chosen, width in instances.batches(size, rng):
         rows = np.resize(chosen, size)
-        inputs = {
+        yield {
             **instances.inputs(rows, width),
             "positive": instances.positives[rows],
             "negative": negatives[rows],
             "weight": (np.arange(size) < len(chosen)).astype(np.float32),
         }
-        yield inputs, len(chosen)
 
 
 def evaluation_instances(

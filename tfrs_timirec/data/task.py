@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,21 @@ from tfrs_timirec.data.splits import Split, split_of
 from tfrs_timirec.data.store import SequenceStore
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.memory import check_memory
+
+
+class Share(NamedTuple):
+    """One worker's share of the work of several.
+
+    Args:
+        rank: Which worker, from 0.
+        count: Of how many.
+    """
+
+    rank: int
+    count: int
+
+
+ALL = Share(0, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,19 +86,22 @@ class Task:
         read = store if reads_times else replace(store, times=None)
         return cls(read, split, settings.model.history_length, store, drawn, settings.seed)
 
-    def parts(self, rng: np.random.Generator | None = None) -> Iterator["Task"]:
+    def parts(self, rng: np.random.Generator | None = None, share: Share = ALL) -> Iterator["Task"]:
         """The task of the users of each shard, one after the other; itself where there is one.
 
         Args:
             rng: Shuffles the shards; without it they come in the order of the users.
+            share: Whose; of several workers each has shards of its own, if there are enough.
 
         Yields:
             A task of which the users are numbered from 0.
         """
-        if self.store.num_parts == 1 or self.chosen is not None:
+        if self._is_whole:
             yield self
             return
         numbers = np.arange(self.store.num_parts)
+        if self._is_divided(share):
+            numbers = numbers[share.rank :: share.count]
         ends = np.cumsum([shard.users for shard in self.store.shards])
         if rng is not None:
             rng.shuffle(numbers)
@@ -101,6 +120,23 @@ class Task:
             )
 
     @property
+    def _is_whole(self) -> bool:
+        """Whether it is worked on in one part."""
+        return self.store.num_parts == 1 or self.chosen is not None
+
+    def _is_divided(self, share: Share) -> bool:
+        """Whether each worker has shards of its own; else each reads all, and takes its rows."""
+        if self._is_whole or not 1 < share.count <= self.store.num_parts:
+            return False
+        return all(self._of_shards[rank :: share.count].any() for rank in range(share.count))
+
+    @cached_property
+    def _of_shards(self) -> np.ndarray:
+        """int64 [shards], the training instances of each."""
+        begins = np.cumsum([0, *(shard.users for shard in self.store.shards)])[:-1]
+        return np.add.reduceat(self._lengths, begins)
+
+    @property
     def num_training(self) -> int:
         """How many training instances there are."""
         if self.chosen is not None:
@@ -112,36 +148,73 @@ class Task:
         """int64 [users], the training instances of each."""
         return np.maximum(self.split.training_end - self.store.offsets[:-1] - 1, 0)
 
-    def num_batches(self, size: int) -> int:
+    def num_batches(self, size: int, share: Share = ALL) -> int:
         """How many batches an epoch has; each shard may have a short one.
 
         Args:
-            size: Instances a batch.
+            size: Instances a batch, of all workers.
+            share: Of how many workers.
         """
-        if self.store.num_parts == 1 or self.chosen is not None:
+        if self._is_whole:
             return math.ceil(self.num_training / size)
-        begins = np.cumsum([0, *(shard.users for shard in self.store.shards)])[:-1]
-        return sum(math.ceil(n / size) for n in np.add.reduceat(self._lengths, begins).tolist())
+        if not self._is_divided(share):
+            return int(np.ceil(self._of_shards / size).sum())
+        batches = np.ceil(self._of_shards / (size // share.count))
+        return int(max(batches[rank :: share.count].sum() for rank in range(share.count)))
 
     def batches(
-        self, size: int, rng: np.random.Generator
-    ) -> Iterator[tuple[dict[str, np.ndarray], int]]:
+        self, size: int, rng: np.random.Generator, share: Share = ALL
+    ) -> Iterator[dict[str, np.ndarray]]:
         """An epoch's inputs of the loss, with new negatives, shard by shard; all is shuffled.
 
         Only the instances of one shard are in memory.
 
         Args:
-            size: Rows a batch.
-            rng: Shuffles and draws.
+            size: Rows a batch, of all workers.
+            rng: Shuffles and draws; the same for all workers.
+            share: Whose rows; with shards of its own, a worker has as many batches as the one with
+                the most, in the end of rows that weigh nothing.
 
         Yields:
             What `tfrs_timirec.data.instances.training_batches` does.
         """
-        for part in self.parts(rng):
+        rows = size // share.count
+        if not self._is_divided(share):
+            of_worker = slice(share.rank * rows, (share.rank + 1) * rows)
+            for batch in self._batches(size, rng):
+                yield {name: value[of_worker] for name, value in batch.items()}
+            return
+        left = self.num_batches(size, share)
+        # Or the negatives of all workers would be alike.
+        rng = rng.spawn(share.count)[share.rank]
+        for batch in self._batches(rows, rng, share):
+            yield batch
+            left -= 1
+        for _ in range(left):
+            yield {**batch, "weight": np.zeros_like(batch["weight"])}
+
+    def _batches(self, size, rng, share=ALL):
+        for part in self.parts(rng, share):
             negatives = part.untouched.draw(part.training.users, rng)
             yield from training_batches(part.training, negatives, size, rng)
             # Before those of the next shard are made.
             del part, negatives
+
+    def validations(self, share: Share = ALL) -> Iterator[tuple[Instances, np.ndarray]]:
+        """The validation targets of a worker's share of the users.
+
+        Args:
+            share: Whose.
+
+        Yields:
+            Targets, and the negatives of their users, int32 [users, n].
+        """
+        for part in self.parts(share=share):
+            targets = part.validation
+            if not self._is_divided(share):
+                mine = targets.users % share.count == share.rank
+                targets = targets.chosen(np.flatnonzero(mine))
+            yield targets, part.negatives
 
     @property
     def has_negatives(self) -> bool:

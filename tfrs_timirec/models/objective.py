@@ -23,6 +23,11 @@ class Objective:
     def __init__(self, settings: ModelSettings):
         self._settings = settings
 
+    @property
+    def shares_negatives(self) -> bool:
+        """Whether each target is told from the negatives of the whole batch."""
+        return self._settings.objective in ("sampled_softmax", "gbce")
+
     def __call__(self, query, positive, negative, items: keras.layers.Embedding):
         """The loss of each instance.
 

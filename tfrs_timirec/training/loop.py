@@ -31,6 +31,7 @@ from tfrs_timirec.training import checkpoint
 from tfrs_timirec.training.progress import Progress
 from tfrs_timirec.training.run import Run
 from tfrs_timirec.training.step import TrainingStep
+from tfrs_timirec.training.workers import ALONE, Workers
 
 CHECKPOINT_SECONDS = 300
 
@@ -48,6 +49,7 @@ class Training:
         epochs: How many epochs each phase has: as many without validation, or at most where
             `validated`; None goes by the settings.
         validated: Whether the best epoch on the validation split counts.
+        workers: Who train together; the chief's run, settings and data count.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Training:
         callback: Callable[[dict[str, Any]], object] | None = None,
         epochs: Sequence[int] | None = None,
         validated: bool = True,
+        workers: Workers = ALONE,
     ):
         self._phases = phases
         self._settings = settings
@@ -80,6 +83,13 @@ class Training:
                 "There is nothing to validate on: no user has interactions in both the training "
                 "and the validation part; move data.validation_from."
             )
+        batch = settings.training.batch_size
+        if batch % workers.share.count:
+            raise UserError(
+                f"training.batch_size is {batch}, which {workers.share.count} workers cannot share "
+                "evenly: give a multiple of their number."
+            )
+        self._workers = workers
         self._run = run
         self._console = console
         self._callback = callback
@@ -100,19 +110,22 @@ class Training:
             UserError: If the loss is not a number any more, or a checkpoint is unusable.
         """
         progress = Progress()
-        resumed = resume and self._run.latest.exists()
+        resumed = self._workers.told_by_chief(resume and self._run.latest.exists())
         if resumed:
-            progress = checkpoint.load_progress(self._run.latest)
-            self._run.log(progress.log)
+            if self._workers.is_chief:
+                progress = checkpoint.load_progress(self._run.latest)
+                self._run.log(progress.log)
+            progress = Progress(**self._workers.told_by_chief(asdict(progress)))
         with _stop_signals() as stop:
             while progress.phase <= len(self._phases):
                 if progress.phase > 1:
                     self._load_best(progress.phase - 1)
                 model = self._phases[progress.phase - 1]
-                step = TrainingStep(model, self._settings.training, self._steps)
-                if resumed:
+                step = TrainingStep(model, self._settings.training, self._steps, self._workers)
+                if resumed and self._workers.is_chief:
                     checkpoint.load(self._run.latest, step.state)
-                    resumed = False
+                resumed = False
+                self._workers.share_state(step.state)
                 self._say(
                     f"Phase {progress.phase} of {len(self._phases)}: {model.title} learns "
                     f"{model.learns}."
@@ -126,18 +139,20 @@ class Training:
                         f"{progress.best:.4f}."
                     )
                 progress.next_phase()
-            if stop:
+            if self._workers.any(bool(stop)):
                 # It came after the last step.
-                raise Stopped(stop[0])
+                raise Stopped(stop[0] if stop else signal.SIGTERM)
         if self._phases:
             self._load_best(len(self._phases))
+            self._workers.share_state(self._phases[-1].state)
         return progress
 
     def _say(self, sentence: str) -> None:
         self._console.print(sentence, highlight=False, soft_wrap=True)
 
     def _load_best(self, phase: int) -> None:
-        checkpoint.load(self._run.best(phase), self._phases[phase - 1].state)
+        if self._workers.is_chief:
+            checkpoint.load(self._run.best(phase), self._phases[phase - 1].state)
 
     def _train_phase(self, model, step, progress, stop):
         ranker = Ranker(model)
@@ -180,10 +195,12 @@ class Training:
                     "training_seconds": round(training_seconds, 2),
                     "validation_seconds": round(time.monotonic() - began, 2),
                 }
-                if progress.end_epoch(value, row):
-                    checkpoint.save(self._run.best(progress.phase), model.state, {})
-                checkpoint.save(self._run.latest, step.state, asdict(progress))
-                self._run.log(progress.log)
+                is_best = progress.end_epoch(value, row)
+                if self._workers.is_chief:
+                    if is_best:
+                        checkpoint.save(self._run.best(progress.phase), model.state, {})
+                    checkpoint.save(self._run.latest, step.state, asdict(progress))
+                    self._run.log(progress.log)
                 shown = f"{name} {value:.4f}, best {progress.best:.4f} ({progress.best_epoch})"
                 if not self._validated:
                     shown = ""
@@ -204,13 +221,19 @@ class Training:
         """The validation metric; where nothing is held out, NaN, by which every epoch is best."""
         if not self._validated:
             return math.nan
-        ranks = [ranker.ranks(part.validation, part.negatives) for part in self._task.parts()]
-        users = self._task.validation.users
-        return float(metric(name, np.concatenate(ranks), users).mean())
+        values = np.concatenate(
+            [
+                metric(name, ranker.ranks(targets, negatives), targets.users)
+                for targets, negatives in self._task.validations(self._workers.share)
+            ]
+        )
+        total, users = self._workers.summed([values.sum(), np.float64(len(values))])
+        return float(total / users)
 
     @property
     def _steps(self) -> int:
-        return self._task.num_batches(self._settings.training.batch_size)
+        size = self._settings.training.batch_size
+        return self._task.num_batches(size, self._workers.share)
 
     def _train_epoch(self, step, progress, stop, bar, task) -> float:
         """Trains the rest of an epoch and returns its mean loss."""
@@ -218,12 +241,11 @@ class Training:
         saved = began = time.monotonic()
         seen = 0
         size = self._settings.training.batch_size
-        batches = self._task.batches(size, rng)
-        for number, (inputs, count) in enumerate(batches):
+        batches = self._task.batches(size, rng, self._workers.share)
+        for number, inputs in enumerate(batches):
             if number < progress.step:
-                bar.advance(task, count)
                 continue
-            loss = step(inputs)
+            loss, count = step(inputs)
             if not math.isfinite(loss):
                 raise UserError(
                     f"The loss is {loss} in phase {progress.phase}, epoch {progress.epoch + 1}, "
@@ -236,15 +258,17 @@ class Training:
             now = time.monotonic()
             bar.update(
                 task,
-                advance=count,
+                completed=min(progress.step * size, self._size),
                 loss=f"{loss:.4f}",
                 speed=f"{seen / (now - began):,.0f}",
             )
-            if stop or now - saved > CHECKPOINT_SECONDS:
-                checkpoint.save(self._run.latest, step.state, asdict(progress))
+            stopped = self._workers.any(bool(stop))
+            if stopped or now - saved > CHECKPOINT_SECONDS:
+                if self._workers.is_chief:
+                    checkpoint.save(self._run.latest, step.state, asdict(progress))
                 saved = now
-                if stop:
-                    raise Stopped(stop[0])
+                if stopped:
+                    raise Stopped(stop[0] if stop else signal.SIGTERM)
         return progress.loss_sum / self._size
 
 

@@ -68,7 +68,7 @@ class Run:
                     f"{self.folder} is there and is no run folder: name another one with --run."
                 )
             return
-        ours, theirs = _flat(asdict(settings)), _flat(asdict(self.settings()))
+        ours, theirs = flat(asdict(settings)), flat(asdict(self.settings()))
         for name, value in ours.items():
             longer = name == _EPOCHS and settings.training.schedule == "constant"
             if value != theirs.get(name) and not (longer and value > theirs[name]):
@@ -198,15 +198,15 @@ def _write_events(file: BinaryIO, row: dict[str, Any]) -> None:
             writer.write(event.SerializeToString())
 
 
-def _flat(settings: dict, prefix: str = "") -> dict[str, Any]:
+def flat(settings: dict, prefix: str = "") -> dict[str, Any]:
     """Nested settings as `section.field` and value."""
-    flat = {}
+    values = {}
     for name, value in settings.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
+            values |= flat(value, f"{prefix}{name}.")
         else:
-            flat[prefix + name] = value
-    return flat
+            values[prefix + name] = value
+    return values
 
 
 def model_in(folder: Path) -> Path:

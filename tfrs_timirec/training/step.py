@@ -6,21 +6,31 @@ import tensorflow as tf
 
 from tfrs_timirec.config import TrainingSettings
 from tfrs_timirec.models.base import SequentialRecommender
+from tfrs_timirec.training.workers import Workers
 
 
 class TrainingStep:
     """Adam on the mean loss of a batch, L2 weight decay in the gradient, under XLA.
 
+    Of several workers, each adds up the losses and gradients of its rows; between two compiled
+    halves of the step they add up those of all, so that all make the same update.
+
     Args:
         model: What is trained.
         settings: Learning rate, its schedule and weight decay.
         steps_an_epoch: Steps of an epoch.
+        workers: Who has the rest of the batch.
     """
 
     def __init__(
-        self, model: SequentialRecommender, settings: TrainingSettings, steps_an_epoch: int
+        self,
+        model: SequentialRecommender,
+        settings: TrainingSettings,
+        steps_an_epoch: int,
+        workers: Workers,
     ):
         self._model = model
+        self._workers = workers
         self._weights = [variable for variable in model.state.values() if variable.trainable]
         self._decay = settings.weight_decay
         rate = settings.learning_rate
@@ -31,7 +41,9 @@ class TrainingStep:
         # Named, for Keras would number the optimisers of a process, and with them the variables.
         self._optimizer = keras.optimizers.Adam(rate, epsilon=1e-8, name="adam")
         self._optimizer.build(self._weights)
-        self._compiled = tf.function(self._step, jit_compile=True, autograph=False)
+        self._whole = _compiled(lambda inputs: self._update(*self._sums(inputs)))
+        self._first_half = _compiled(self._sums)
+        self._second_half = _compiled(self._update)
 
     @property
     def state(self) -> dict[str, keras.Variable]:
@@ -39,26 +51,44 @@ class TrainingStep:
         optimizer = {variable.path: variable for variable in self._optimizer.variables}
         return {**self._model.state, **optimizer}
 
-    def __call__(self, inputs: dict[str, np.ndarray]) -> float:
+    def __call__(self, inputs: dict[str, np.ndarray]) -> tuple[float, int]:
         """Trains on a batch.
 
         Args:
-            inputs: What the tower takes, `positive` and `negative` int32 [batch], and `weight`
-                float32 [batch], 0 for rows that only fill the batch up.
+            inputs: What the tower takes, `positive` and `negative` int32 [rows], and `weight`
+                float32 [rows], 0 for rows that only fill the batch up; of several workers, the
+                rows of this one.
 
         Returns:
-            The mean loss over the instances of the batch.
-        """
-        return float(self._compiled(inputs))
+            The mean loss over the instances of the whole batch, and how many these are.
 
-    def _step(self, inputs):
+        Raises:
+            UserError: If another worker is gone.
+        """
+        if self._workers.alone:
+            loss, rows = self._whole(inputs)
+        else:
+            if self._model.objective.shares_negatives:
+                inputs = {**inputs, "negative": self._workers.joined(inputs["negative"])}
+            loss, rows = self._second_half(*self._workers.summed(self._first_half(inputs)))
+        return float(loss), int(rows)
+
+    def _sums(self, inputs):
+        """Of the rows: their number, the sum of their losses, and its gradients."""
         with tf.GradientTape() as tape:
             losses = self._model.compute_loss(inputs, training=True)
-            weight = inputs["weight"]
-            loss = tf.reduce_sum(losses * weight) / tf.reduce_sum(weight)
+            loss = tf.reduce_sum(losses * inputs["weight"])
         gradients = tape.gradient(loss, [weight.value for weight in self._weights])
+        rows = tf.reduce_sum(inputs["weight"])
+        return rows, loss, *[tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    def _update(self, rows, loss, *gradients):
         self._optimizer.apply_gradients(
-            (tf.convert_to_tensor(gradient) + self._decay * weight.value, weight)
+            (gradient / rows + self._decay * weight.value, weight)
             for gradient, weight in zip(gradients, self._weights, strict=True)
         )
-        return loss
+        return loss / rows, rows
+
+
+def _compiled(function):
+    return tf.function(function, jit_compile=True, autograph=False)
