@@ -100,8 +100,12 @@ def test_one_that_hangs_is_noticed(together, tmp_path):
 def test_it_gives_up_when_nothing_helps(together, tmp_path):
     launcher = together("hopeless")
     killed = set()
+
+    def started_again() -> bool:
+        return len(set(workers_of(launcher)) - killed) == 2
+
     for _ in range(3):
-        wait_for(launcher, lambda: len(set(workers_of(launcher)) - killed) == 2)
+        wait_for(launcher, started_again)
         killed |= set(workers_of(launcher))
         time.sleep(1)
         os.kill(workers_of(launcher)[1], signal.SIGKILL)

@@ -26,7 +26,7 @@ named = {name: json.loads(value) for name, value in (word.split("=", 1) for word
 settings = settings_named("timirec", named)
 store = data.load(settings.data, settings.seed)
 task = Task.of(store, settings, reads_times=False)
-system = SYSTEMS["timirec"].create(store.num_items, settings.model, 0.01, settings.seed)
+system = SYSTEMS["timirec"].create(store.num_items, settings.model, 0.1, settings.seed)
 losses = []
 for number, model in enumerate(system.phases()):
     step = TrainingStep(model, settings.training, STEPS, workers)

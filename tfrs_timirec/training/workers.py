@@ -1,11 +1,13 @@
 """The processes that train one model together, each on its share of every batch."""
 
 import json
+import math
 import os
 import socket
+import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -29,11 +31,18 @@ class Workers:
     Args:
         share: Which of how many it is; the first one is the chief.
         strategy: Its collectives.
+        timeout: Seconds to wait for the others in each of them.
     """
 
-    def __init__(self, share: Share = ALL, strategy: tf.distribute.Strategy | None = None):
+    def __init__(
+        self,
+        share: Share = ALL,
+        strategy: tf.distribute.Strategy | None = None,
+        timeout: int = TIMEOUT,
+    ):
         self.share = share
         if strategy:
+            self._waiting = _Waiting(timeout)
             self._summed = _collective(strategy, _sum)
             self._joined = _collective(strategy, _join)
 
@@ -59,7 +68,7 @@ class Workers:
         values = [tf.convert_to_tensor(value) for value in values]
         if self.alone:
             return values
-        with _heard():
+        with self._waiting:
             return self._summed(values)
 
     def joined(self, values: np.ndarray) -> tf.Tensor:
@@ -71,7 +80,7 @@ class Workers:
         Raises:
             LostWorker: If another one is gone or does not answer.
         """
-        with _heard():
+        with self._waiting:
             joined = self._joined(tf.convert_to_tensor(values))
         return tf.ensure_shape(joined, [len(values) * self.share.count, *values.shape[1:]])
 
@@ -96,17 +105,14 @@ class Workers:
         """Gives all workers the chief's values, and each a chance of its own.
 
         Args:
-            variables: By name; of generators of chance, as dropout's, each worker moves the seed
-                by its number.
+            variables: As `SequentialRecommender.state` names them; each worker moves the seeds,
+                such as those of dropout, by its number.
         """
         if self.alone:
             return
         for name in sorted(variables):
-            value = np.asarray(variables[name].value)
-            # The collectives know no unsigned integers.
-            carried = value.astype(np.int64) if value.dtype.kind == "u" else value
-            value = self._of_chief(carried).numpy()
-            if variables[name].dtype == "uint32":
+            value = self._of_chief(np.asarray(variables[name].value)).numpy()
+            if name.startswith("seed_"):
                 value += [self.share.rank, 0]
             variables[name].assign(value)
 
@@ -166,10 +172,9 @@ def join(timeout: int = TIMEOUT) -> Workers:
     if len(addresses) == 1:
         return ALONE
     _meet(addresses, rank, timeout)
-    options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=timeout)
     with quiet():
-        strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
-    return Workers(Share(rank, len(addresses)), strategy)
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    return Workers(Share(rank, len(addresses)), strategy, timeout)
 
 
 def _cluster(config: str) -> tuple[list[str], int]:
@@ -225,12 +230,38 @@ def _listens(address: str) -> bool:
         return False
 
 
-@contextmanager
-def _heard() -> Iterator[None]:
-    try:
-        yield
-    except tf.errors.OpError as error:
-        raise LostWorker(
-            f"Another worker is gone or does not answer ({type(error).__name__}): start all again "
-            "with --resume; they go on from the last checkpoint."
-        ) from None
+class _Waiting:
+    """A block in which the others are waited for, but not for ever.
+
+    TensorFlow's own time-out keeps a thread for each collective until it has passed.
+
+    Args:
+        timeout: Seconds after which this process ends.
+    """
+
+    def __init__(self, timeout: int):
+        self._timeout = timeout
+        self._deadline = math.inf
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def __enter__(self) -> None:
+        self._deadline = time.monotonic() + self._timeout
+
+    def __exit__(self, kind, error, traceback) -> None:
+        self._deadline = math.inf
+        if isinstance(error, tf.errors.OpError):
+            raise LostWorker(_lost(f"is gone ({kind.__name__})")) from None
+
+    def _watch(self) -> None:
+        while time.monotonic() < self._deadline:
+            time.sleep(1)
+        # Nothing else ends the waiting of the main thread.
+        told = _lost(f"has not answered for {self._timeout} s")
+        print(f"error: {told}", file=sys.stderr, flush=True)
+        os._exit(LostWorker.code)
+
+
+def _lost(how: str) -> str:
+    return (
+        f"Another worker {how}: start all again with --resume; they go on from the last checkpoint."
+    )
