@@ -83,7 +83,10 @@ class TrainingSettings:
     """How each of the two phases is trained.
 
     Args:
-        batch_size: Instances per step.
+        batch_size: Targets per step.
+        unit: `instance` takes the targets one by one, each with the items before it; `user` takes
+            a user's items, cut into windows of L where there are more, and all their targets at
+            once, of which a step then has at most `batch_size`.
         learning_rate: Adam's step size.
         schedule: How it changes: `constant`, or falling to 0 over `max_epochs` as a `cosine`.
         weight_decay: L2 coefficient, added to the gradient.
@@ -95,6 +98,7 @@ class TrainingSettings:
     """
 
     batch_size: Size = 256
+    unit: Literal["instance", "user"] = "instance"
     learning_rate: Rate = 1e-3
     schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: ScaleOrNone = 1e-6

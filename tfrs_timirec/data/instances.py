@@ -1,6 +1,6 @@
 """The training instances, and the histories of the validation and test targets."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -99,6 +99,11 @@ class Instances:
         found[inside] = values[index[inside]]
         return found
 
+    def next_items(self, chosen: np.ndarray, width: int) -> np.ndarray:
+        """The items that follow those of `histories`: int32 [m, width]."""
+        after = replace(self, begin=self.begin + 1, end=self.end + 1)
+        return after.histories(chosen, width)
+
     def no_candidates(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The distinct items of the history, not only the newest L, and the user's targets.
 
@@ -119,11 +124,10 @@ class Instances:
 
     def widths(self) -> np.ndarray:
         """int64 [n]: each history's length, rounded up to one of at most five widths."""
-        widths = np.ceil(np.multiply(WIDTHS, self.max_length)).astype(np.int64)
-        return widths[np.searchsorted(widths, self.end - self.start)]
+        return rounded_up(self.end - self.start, self.max_length)
 
     def batches(
-        self, size: int, rng: np.random.Generator | None = None
+        self, size: int | Callable[[int], int], rng: np.random.Generator | None = None
     ) -> Iterator[tuple[np.ndarray, int]]:
         """All instances in batches of one width each, so that little of a batch is padding.
 
@@ -131,7 +135,7 @@ class Instances:
         be short.
 
         Args:
-            size: Instances a batch.
+            size: Instances a batch, perhaps by width.
             rng: Shuffles the instances and the batches; without it their order is by width.
 
         Yields:
@@ -142,14 +146,29 @@ class Instances:
         batches, left = [], order[:0]
         for width in np.unique(widths):
             ready = np.concatenate([left, order[widths == width]])
-            full = len(ready) // size * size
-            batches += [(batch, int(width)) for batch in ready[:full].reshape(-1, size)]
+            rows = size(width) if callable(size) else size
+            full = len(ready) // rows * rows
+            batches += [(batch, int(width)) for batch in ready[:full].reshape(-1, rows)]
             left = ready[full:]
         if len(left):
             batches.append((left, int(width)))
         if rng is not None:
             rng.shuffle(batches)
         yield from batches
+
+
+def rounded_up(lengths: np.ndarray, max_length: int) -> np.ndarray:
+    """The width of the batch that a history is in.
+
+    Args:
+        lengths: int64 [n], of histories.
+        max_length: L, the largest.
+
+    Returns:
+        int64 [n], at most five different ones.
+    """
+    widths = np.ceil(np.multiply(WIDTHS, max_length)).astype(np.int64)
+    return widths[np.searchsorted(widths, lengths)]
 
 
 def training_instances(store: SequenceStore, split: Split, max_length: int) -> Instances:

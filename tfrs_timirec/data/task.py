@@ -1,7 +1,7 @@
 """What a training learns from and is judged by."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from tfrs_timirec.data.instances import (
 from tfrs_timirec.data.sampling import UntouchedItems
 from tfrs_timirec.data.splits import Split, split_of
 from tfrs_timirec.data.store import SequenceStore
+from tfrs_timirec.data.windows import num_window_batches, training_windows, window_batches
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.memory import check_memory
 
@@ -49,7 +50,8 @@ class Task:
         whole: The same users with the whole catalogue, of which negatives are drawn.
         num_negatives: How many for each user, for the evaluation.
         seed: What they hang on.
-        chosen: int64, the training instances that are used; None for all.
+        by_user: Whether a batch of the training holds users' windows, not instances.
+        chosen: int64, the training instances that are used, one by one; None for all.
     """
 
     store: SequenceStore
@@ -58,6 +60,7 @@ class Task:
     whole: SequenceStore
     num_negatives: int
     seed: int | tuple[int, int]
+    by_user: bool = False
     chosen: np.ndarray | None = None
 
     @classmethod
@@ -84,7 +87,8 @@ class Task:
         what = f"Drawing {drawn:,} negatives for {most:,} users"
         check_memory(4 * most * drawn, what, "evaluation.negatives")
         read = store if reads_times else replace(store, times=None)
-        return cls(read, split, settings.model.history_length, store, drawn, settings.seed)
+        length, by_user = settings.model.history_length, settings.training.unit == "user"
+        return cls(read, split, length, store, drawn, settings.seed, by_user)
 
     def parts(self, rng: np.random.Generator | None = None, share: Share = ALL) -> Iterator["Task"]:
         """The task of the users of each shard, one after the other; itself where there is one.
@@ -128,13 +132,15 @@ class Task:
         """Whether each worker has shards of its own; else each reads all, and takes its rows."""
         if self._is_whole or not 1 < share.count <= self.store.num_parts:
             return False
-        return all(self._of_shards[rank :: share.count].any() for rank in range(share.count))
+        targets = [int(lengths.sum()) for lengths in self._lengths_of_parts]
+        return all(any(targets[rank :: share.count]) for rank in range(share.count))
 
-    @cached_property
-    def _of_shards(self) -> np.ndarray:
-        """int64 [shards], the training instances of each."""
-        begins = np.cumsum([0, *(shard.users for shard in self.store.shards)])[:-1]
-        return np.add.reduceat(self._lengths, begins)
+    @property
+    def _lengths_of_parts(self) -> list[np.ndarray]:
+        """int64 [users] of each part, the training instances of each user."""
+        if self._is_whole:
+            return [self._lengths]
+        return np.split(self._lengths, np.cumsum([shard.users for shard in self.store.shards])[:-1])
 
     @property
     def num_training(self) -> int:
@@ -155,12 +161,19 @@ class Task:
             size: Instances a batch, of all workers.
             share: Of how many workers.
         """
-        if self._is_whole:
-            return math.ceil(self.num_training / size)
+        if self.chosen is not None:
+            return math.ceil(len(self.chosen) / size)
         if not self._is_divided(share):
-            return int(np.ceil(self._of_shards / size).sum())
-        batches = np.ceil(self._of_shards / (size // share.count))
-        return int(max(batches[rank :: share.count].sum() for rank in range(share.count)))
+            return sum(
+                self._num_batches(part, size, share.count) for part in self._lengths_of_parts
+            )
+        batches = [self._num_batches(part, size // share.count) for part in self._lengths_of_parts]
+        return max(sum(batches[rank :: share.count]) for rank in range(share.count))
+
+    def _num_batches(self, lengths: np.ndarray, size: int, multiple: int = 1) -> int:
+        if not self.by_user:
+            return math.ceil(lengths.sum() / size)
+        return num_window_batches(lengths, self.max_length, _rows(size, multiple))
 
     def batches(
         self, size: int, rng: np.random.Generator, share: Share = ALL
@@ -178,27 +191,34 @@ class Task:
         Yields:
             What `tfrs_timirec.data.instances.training_batches` does.
         """
-        rows = size // share.count
         if not self._is_divided(share):
-            of_worker = slice(share.rank * rows, (share.rank + 1) * rows)
-            for batch in self._batches(size, rng):
-                yield {name: value[of_worker] for name, value in batch.items()}
+            for batch in self._batches(size, rng, share.count):
+                yield {
+                    name: np.split(value, share.count)[share.rank] for name, value in batch.items()
+                }
             return
         left = self.num_batches(size, share)
         # Or the negatives of all workers would be alike.
         rng = rng.spawn(share.count)[share.rank]
-        for batch in self._batches(rows, rng, share):
+        for batch in self._batches(size // share.count, rng, share=share):
             yield batch
             left -= 1
         for _ in range(left):
             yield {**batch, "weight": np.zeros_like(batch["weight"])}
 
-    def _batches(self, size, rng, share=ALL):
+    def _batches(self, size, rng, multiple=1, share=ALL):
         for part in self.parts(rng, share):
-            negatives = part.untouched.draw(part.training.users, rng)
-            yield from training_batches(part.training, negatives, size, rng)
+            if self.by_user and self.chosen is None:
+                windows = training_windows(part.store, part.split, self.max_length)
+                rows = _rows(size, multiple)
+                yield from window_batches(windows, part.untouched, rows, rng)
+                del windows
+            else:
+                negatives = part.untouched.draw(part.training.users, rng)
+                yield from training_batches(part.training, negatives, size, rng)
+                del negatives
             # Before those of the next shard are made.
-            del part, negatives
+            del part
 
     def validations(self, share: Share = ALL) -> Iterator[tuple[Instances, np.ndarray]]:
         """The validation targets of a worker's share of the users.
@@ -282,3 +302,8 @@ class Task:
             item_ids=store.item_ids.slice(0, num_items),
         )
         return replace(self, store=known)
+
+
+def _rows(size: int, multiple: int) -> Callable[[int], int]:
+    """How many windows of a width have at most `size` targets, as a multiple of a number."""
+    return lambda width: size // width // multiple * multiple

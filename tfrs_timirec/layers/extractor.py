@@ -112,6 +112,28 @@ class SelfAttentiveExtractor(keras.layers.Layer):
         interests = ops.matmul(ops.swapaxes(attention, 1, 2), x)
         return (interests, attention) if self.return_attention else interests
 
+    def of_prefixes(self, inputs, training=False):
+        """The interests after each item of a history, in one pass.
+
+        Args:
+            inputs: float [batch, n, D], the embeddings of the items, padding on the right.
+            training: Whether dropout is active.
+
+        Returns:
+            float [batch, n, K, D]: at t what the layer gives for the items up to t.
+
+        Raises:
+            ValueError: With `transformer`, where an item's vector hangs on those after it.
+        """
+        if self.transformer:
+            raise ValueError("With a transformer each history has to be computed by itself.")
+        x = self.drop(inputs, training=training)
+        scores = ops.expand_dims(self.heads(self.inner(x)), 1)
+        n = inputs.shape[1]
+        seen = ops.reshape(ops.tril(ops.ones((n, n), dtype="bool")), (1, n, n, 1))
+        attention = ops.softmax(ops.where(seen, scores, -1e9), axis=2)
+        return ops.einsum("btjk,bjd->btkd", attention, x)
+
     def compute_mask(self, inputs, mask=None):
         return None
 

@@ -56,6 +56,8 @@ class InterestPredictor(keras.layers.Layer):
             width,
             kernel_initializer=self.kernel_initializer,
             recurrent_initializer=self.kernel_initializer,
+            return_sequences=True,
+            return_state=True,
             name="gru",
             dtype=self.dtype_policy,
         )
@@ -81,7 +83,23 @@ class InterestPredictor(keras.layers.Layer):
             layer.build((input_shape[0], width))
 
     def call(self, inputs, mask=None, training=False):
-        x = self.gru(inputs, mask=mask)
+        _, state = self.gru(inputs, mask=mask)
+        return self._of_states(state, training)
+
+    def of_prefixes(self, inputs, training=False):
+        """The logits after each item of a history, in one pass.
+
+        Args:
+            inputs: float [batch, n, D], as for the layer, padding on the right.
+            training: Whether dropout is active.
+
+        Returns:
+            float [batch, n, K]: at t what the layer gives for the items up to t.
+        """
+        states, _ = self.gru(inputs)
+        return self._of_states(states, training)
+
+    def _of_states(self, x, training):
         for layer in self.hidden:
             x = self.drop(layer(x), training=training)
         return self.logits(x)

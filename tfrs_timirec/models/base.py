@@ -24,7 +24,7 @@ class SequentialRecommender(tfrs.Model):
     The score of an item is the maximum over its M dot products with the query vectors. What
     computes the query vectors is the user tower, a Keras 3 model; training, evaluation, retrieval
     and export call the same one. A subclass writes `settings_type`, `title` and `build_tower`,
-    and `compute_loss` if its loss is another one.
+    and `losses` if its loss is another one.
 
     The tower takes by name `history`, int32 [batch, n], item indices, oldest first, 0 after the
     newest, and, where the system reads them, `times`, int64 [batch, n], when each item was
@@ -138,6 +138,35 @@ class SequentialRecommender(tfrs.Model):
         taken = {name: inputs[name] for name in self.tower_inputs}
         return self.user_tower(taken, training=training)
 
+    def represent_for_loss(
+        self, inputs: dict[str, tf.Tensor], training: bool = False
+    ) -> dict[str, tf.Tensor]:
+        """What `losses` takes: as `represent`, and perhaps more."""
+        return self.represent(inputs, training)
+
+    def represent_prefixes(
+        self, inputs: dict[str, tf.Tensor], training: bool = False
+    ) -> dict[str, tf.Tensor]:
+        """What the tower gives for each beginning of the histories.
+
+        Here each is computed by itself; a system that can do it in one pass overrides it.
+
+        Args:
+            inputs: What the tower takes, padding on the right; other keys are ignored.
+            training: Whether chance, such as dropout, is active.
+
+        Returns:
+            As `represent_for_loss`, of batch · n histories: those of the first row with 1, 2, … n
+            items, those of the second, and so on; no more than `losses` takes.
+        """
+        n = inputs["history"].shape[1]
+        seen = ops.tril(ops.ones((n, n), dtype="int32"))
+        prefixes = {
+            name: ops.reshape(inputs[name][:, None] * ops.cast(seen, inputs[name].dtype), (-1, n))
+            for name in self.tower_inputs
+        }
+        return self.represent_for_loss(prefixes, training)
+
     def query_vectors(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         """The user's query vectors: float32 [batch, M, D]."""
         return self.represent(inputs)["query_vectors"]
@@ -147,18 +176,37 @@ class SequentialRecommender(tfrs.Model):
         return self.items.embeddings.value[1:]
 
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """The objective with the query vector that matches the target best (eq. 2).
+        """The loss of each target.
 
         Args:
-            inputs: What the tower takes, and `positive` and `negative` int32 [batch].
+            inputs: What the tower takes, and `positive` and `negative`, int32 [batch], of targets
+                that follow the histories, or int32 [batch, n], of targets that follow each item.
             training: Whether chance, such as dropout, is active.
 
         Returns:
-            float32 [batch], a loss an instance.
+            float32, of the shape of `positive`.
         """
-        queries = self.represent(inputs, training)["query_vectors"]
-        query = self.choose_query(queries, self.items(inputs["positive"]))
-        return self.objective(query, inputs["positive"], inputs["negative"], self.items)
+        positive, negative = (ops.reshape(inputs[name], (-1,)) for name in ("positive", "negative"))
+        follows_each = len(inputs["positive"].shape) > 1
+        represent = self.represent_prefixes if follows_each else self.represent_for_loss
+        losses = self.losses(represent(inputs, training), positive, negative)
+        return ops.reshape(losses, ops.shape(inputs["positive"]))
+
+    def losses(
+        self, outputs: dict[str, tf.Tensor], positive: tf.Tensor, negative: tf.Tensor
+    ) -> tf.Tensor:
+        """The objective with the query vector that matches the target best (eq. 2).
+
+        Args:
+            outputs: What `represent_for_loss` gives.
+            positive: int32 [batch], the targets.
+            negative: int32 [batch], an item to tell each from.
+
+        Returns:
+            float32 [batch].
+        """
+        query = self.choose_query(outputs["query_vectors"], self.items(positive))
+        return self.objective(query, positive, negative, self.items)
 
     def choose_query(self, queries: tf.Tensor, positive: tf.Tensor) -> tf.Tensor:
         """What of the query vectors [batch, M, D] learns from the target [batch, D]: [batch, D]."""

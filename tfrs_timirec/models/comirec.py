@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import keras
+from keras import ops
 
 from tfrs_timirec.layers import SelfAttentiveExtractor
 from tfrs_timirec.models.base import (
@@ -64,3 +65,11 @@ class ComiRec(SequentialRecommender):
             item_table(num_items, settings.embedding_size, initializer)(history)
         )
         return tower_of_interests({"history": history}, interests, attention)
+
+    def represent_prefixes(self, inputs, training=False):
+        if self.settings.transformer:
+            return super().represent_prefixes(inputs, training)
+        items = self.items(inputs["history"])
+        interests = self.user_tower.get_layer("extractor").of_prefixes(items, training)
+        interests = ops.reshape(interests, (-1, *interests.shape[2:]))
+        return {"query_vectors": interests, "interests": interests}

@@ -5,7 +5,6 @@ from functools import cached_property
 from typing import ClassVar
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from tfrs_timirec.layers import InterestAggregation, InterestPredictor
@@ -104,22 +103,33 @@ class Distilled(SequentialRecommender):
     def phases(self) -> list[SequentialRecommender]:
         return [self.pretrained, self] if self.settings.pretraining else [self]
 
-    def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+    def represent_for_loss(self, inputs, training=False):
+        taken = {name: inputs[name] for name in self.tower_inputs}
+        return self._with_logits(taken, training=training)
+
+    def represent_prefixes(self, inputs, training=False):
+        outputs = self.pretrained.represent_prefixes(inputs, training)
+        items = self.user_tower.get_layer("predictor_items")(inputs["history"])
+        predictor = self.user_tower.get_layer("predictor")
+        logits = predictor.of_prefixes(items, training)
+        logits = ops.reshape(logits, (-1, self.settings.num_interests))
+        query = self.user_tower.get_layer("aggregation")(outputs["interests"], logits)
+        return {**outputs, "query_vectors": ops.expand_dims(query, 1), "logits": logits}
+
+    def losses(self, outputs, positive, negative):
         """L = L_rec + T² · L_distill (eq. 11).
 
         Args:
-            inputs: What the tower takes, and `positive` and `negative` int32 [batch].
-            training: Whether dropout is active.
+            outputs: What `represent_for_loss` gives.
+            positive: int32 [batch], the targets.
+            negative: int32 [batch], an item to tell each from.
 
         Returns:
-            float32 [batch], a loss an instance.
+            float32 [batch].
         """
-        taken = {name: inputs[name] for name in self.tower_inputs}
-        outputs = self._with_logits(taken, training=training)
-        recommendation = self.objective(
-            outputs["query_vectors"][:, 0], inputs["positive"], inputs["negative"], self.items
-        )
-        similarity = target_similarity(outputs["interests"], self.items(inputs["positive"]))
+        query = outputs["query_vectors"][:, 0]
+        recommendation = self.objective(query, positive, negative, self.items)
+        similarity = target_similarity(outputs["interests"], self.items(positive))
         temperature = self.settings.temperature
         distillation = distillation_loss(
             similarity, outputs["logits"], temperature, self.settings.stop_gradient

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import keras
+from keras import ops
 
 from tfrs_timirec.layers import StateChange
 from tfrs_timirec.models.base import (
@@ -47,3 +48,9 @@ class GRU4Rec(SequentialRecommender):
         states, state = gru(item_table(num_items, size, initializer)(history))
         query = keras.layers.Dense(size, kernel_initializer=initializer, name="dense")(state)
         return tower_of_one({"history": history}, query, StateChange(name="share")(states))
+
+    def represent_prefixes(self, inputs, training=False):
+        states, _ = self.user_tower.get_layer("gru")(self.items(inputs["history"]))
+        query = self.user_tower.get_layer("dense")(states)
+        query = ops.reshape(query, (-1, 1, query.shape[-1]))
+        return {"query_vectors": query, "interests": query}

@@ -43,3 +43,10 @@ class YouTubeDNN(SequentialRecommender):
         real = ops.cast(ops.not_equal(history, 0), "float32")
         share = real / ops.maximum(ops.sum(real, axis=1, keepdims=True), 1)
         return tower_of_one({"history": history}, query, share)
+
+    def represent_prefixes(self, inputs, training=False):
+        total = ops.cumsum(self.items(inputs["history"]), axis=1)
+        count = ops.arange(1, total.shape[1] + 1, dtype=total.dtype)[None, :, None]
+        query = self.user_tower.get_layer("dense")(total / count)
+        query = ops.reshape(query, (-1, 1, query.shape[-1]))
+        return {"query_vectors": query, "interests": query}

@@ -89,6 +89,12 @@ class Training:
                 f"training.batch_size is {batch}, which {workers.share.count} workers cannot share "
                 "evenly: give a multiple of their number."
             )
+        windows = workers.share.count * settings.model.history_length
+        if settings.training.unit == "user" and batch < windows:
+            raise UserError(
+                f"training.batch_size is {batch}, which is less than a window of items for each "
+                f"worker: give {windows} or more, or set training.unit to instance."
+            )
         self._workers = workers
         self._run = run
         self._console = console
@@ -157,7 +163,7 @@ class Training:
     def _train_phase(self, model, step, progress, stop):
         ranker = Ranker(model)
         with ProgressBar(
-            TextColumn("phase {task.fields[phase]} epoch {task.fields[epoch]}"),
+            TextColumn("phase {task.fields[phase]} epoch {task.fields[epoch]} step"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[speed]} instances/s"),
@@ -170,7 +176,7 @@ class Training:
         ) as bar:
             task = bar.add_task(
                 "",
-                total=self._size,
+                total=self._steps,
                 phase=progress.phase,
                 epoch=progress.epoch + 1,
                 speed="",
@@ -258,7 +264,7 @@ class Training:
             now = time.monotonic()
             bar.update(
                 task,
-                completed=min(progress.step * size, self._size),
+                completed=progress.step,
                 loss=f"{loss:.4f}",
                 speed=f"{seen / (now - began):,.0f}",
             )

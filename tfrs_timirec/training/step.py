@@ -33,6 +33,7 @@ class TrainingStep:
         self._workers = workers
         self._weights = [variable for variable in model.state.values() if variable.trainable]
         self._decay = settings.weight_decay
+        self._rows = settings.batch_size // workers.share.count
         rate = settings.learning_rate
         if settings.schedule == "cosine":
             rate = keras.optimizers.schedules.CosineDecay(
@@ -55,39 +56,41 @@ class TrainingStep:
         """Trains on a batch.
 
         Args:
-            inputs: What the tower takes, `positive` and `negative` int32 [rows], and `weight`
-                float32 [rows], 0 for rows that only fill the batch up; of several workers, the
-                rows of this one.
+            inputs: What the loss takes, and `weight` float32, of the shape of `positive`, 0 for
+                targets that only fill the batch up; of several workers, the rows of this one.
 
         Returns:
-            The mean loss over the instances of the whole batch, and how many these are.
+            The mean loss over the targets of the whole batch, and how many these are.
 
         Raises:
             UserError: If another worker is gone.
         """
         if self._workers.alone:
-            loss, rows = self._whole(inputs)
+            loss, targets = self._whole(inputs)
         else:
             if self._model.objective.shares_negatives:
-                inputs = {**inputs, "negative": self._workers.joined(inputs["negative"])}
-            loss, rows = self._second_half(*self._workers.summed(self._first_half(inputs)))
-        return float(loss), int(rows)
+                # Of a length that all workers' have.
+                negative = np.zeros(self._rows, np.int32)
+                negative[: inputs["negative"].size] = inputs["negative"].ravel()
+                inputs = {**inputs, "negative": self._workers.joined(negative)}
+            loss, targets = self._second_half(*self._workers.summed(self._first_half(inputs)))
+        return float(loss), int(targets)
 
     def _sums(self, inputs):
-        """Of the rows: their number, the sum of their losses, and its gradients."""
+        """Of the targets: their number, the sum of their losses, and its gradients."""
         with tf.GradientTape() as tape:
             losses = self._model.compute_loss(inputs, training=True)
             loss = tf.reduce_sum(losses * inputs["weight"])
         gradients = tape.gradient(loss, [weight.value for weight in self._weights])
-        rows = tf.reduce_sum(inputs["weight"])
-        return rows, loss, *[tf.convert_to_tensor(gradient) for gradient in gradients]
+        targets = tf.reduce_sum(inputs["weight"])
+        return targets, loss, *[tf.convert_to_tensor(gradient) for gradient in gradients]
 
-    def _update(self, rows, loss, *gradients):
+    def _update(self, targets, loss, *gradients):
         self._optimizer.apply_gradients(
-            (gradient / rows + self._decay * weight.value, weight)
+            (gradient / targets + self._decay * weight.value, weight)
             for gradient, weight in zip(gradients, self._weights, strict=True)
         )
-        return loss / rows, rows
+        return loss / targets, targets
 
 
 def _compiled(function):
