@@ -31,7 +31,7 @@ def together(log, tmp_path):
                     *(f"--data.source={log}", f"--data.folder={tmp_path / 'data'}"),
                     *("--model.embedding_size=16", "--model.history_length=5"),
                     *("--model.predictor_layers=2", "--model.predictor_dropout=0.2"),
-                    *("--training.batch_size=8", "--training.max_epochs=4"),
+                    *("--training.batch_size=16", "--training.max_epochs=3"),
                     *("--evaluation.negatives=30", f"--run={tmp_path / run}", *more),
                 ],
                 cwd=ROOT,
@@ -75,7 +75,7 @@ def test_after_a_loss_it_ends_with_the_same_weights(together, tmp_path):
     wait_for(launcher, lambda: rows(tmp_path / "killed"))
     time.sleep(0.3)
     os.kill(workers_of(launcher)[1], signal.SIGKILL)
-    wait_for(launcher, lambda: len(rows(tmp_path / "killed")) >= 6)
+    wait_for(launcher, lambda: len(rows(tmp_path / "killed")) >= 5)
     os.kill(workers_of(launcher)[0], signal.SIGKILL)
     _, errors = launcher.communicate(timeout=300)
     assert launcher.returncode == 0, errors
