@@ -83,6 +83,9 @@ class TrainingSettings:
     """How each of the two phases is trained.
 
     Args:
+        optimizer: `adam`; or, for many items, one that changes only the item vectors that a step
+            touches: `lazy_adam`, or `rowwise_adagrad` with one number an item in place of Adam's
+            two vectors.
         batch_size: Targets per step.
         unit: `instance` takes the targets one by one, each with the items before it; `user` takes
             a user's items, cut into windows of L where there are more, and all their targets at
@@ -97,6 +100,7 @@ class TrainingSettings:
         deterministic: Same machine, same seed, same weights, bit for bit.
     """
 
+    optimizer: Literal["adam", "lazy_adam", "rowwise_adagrad"] = "adam"
     batch_size: Size = 256
     unit: Literal["instance", "user"] = "instance"
     learning_rate: Rate = 1e-3
@@ -269,6 +273,12 @@ def _check_effect(settings: Settings) -> None:
                 f"model.{name} is {value}, which changes nothing with the objective {objective}: "
                 f"leave it out, or set model.objective to {' or '.join(objectives)}."
             )
+    optimizer = settings.training.optimizer
+    if optimizer != "adam" and settings.model.objective == "softmax":
+        raise UserError(
+            f"training.optimizer is {optimizer}, which changes few items a step, but the objective "
+            "softmax learns from all: set model.objective to sampled_softmax."
+        )
     if not settings.evaluation.cutoffs:
         raise UserError("evaluation.cutoffs is empty: give one or more, such as [5, 10].")
 

@@ -81,16 +81,26 @@ def scratch(parent: Path, name: str) -> Iterator[Path]:
         parent: Where it is made.
         name: What its name begins with, by which those that were left are known.
     """
-    for lock in parent.glob(f".{name}-*.lock"):
-        left = parent / lock.name.removeprefix(".").removesuffix(".lock")
-        # What is in use, or another user's, is left alone.
-        with suppress(UserError, OSError), locked(left):
-            shutil.rmtree(left)
+    remove_left(parent, name)
     folder = parent / f"{name}-{secrets.token_hex(4)}"
     with locked(folder), cleaning(lambda: shutil.rmtree(folder, ignore_errors=True)):
         with told(folder):
             folder.mkdir(mode=0o700)
         yield folder
+
+
+def remove_left(parent: Path, name: str) -> None:
+    """Removes the folders of `scratch` that killed processes left.
+
+    Args:
+        parent: Where they are.
+        name: What their names begin with.
+    """
+    for lock in parent.glob(f".{name}-*.lock"):
+        left = parent / lock.name.removeprefix(".").removesuffix(".lock")
+        # What is in use, or another user's, is left alone.
+        with suppress(UserError, OSError), locked(left):
+            shutil.rmtree(left)
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:

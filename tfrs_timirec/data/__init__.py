@@ -12,7 +12,7 @@ from typing import Any
 
 from tfrs_timirec.config import DataSettings
 from tfrs_timirec.data.store import SequenceStore
-from tfrs_timirec.files import locked, restore, scratch, write_folder
+from tfrs_timirec.files import locked, remove_left, restore, scratch, write_folder
 
 __all__ = ["SequenceStore", "load", "summary"]
 
@@ -74,6 +74,9 @@ def load(settings: DataSettings, seed: int, table: Any = None) -> SequenceStore:
     prepared = folder / "prepared" / f"{name}-{fingerprint[:16]}"
     for left in (prepared, prepared.with_name(name)):
         restore(left)
+    for engine in ("duckdb", "spark"):
+        # A process may have been killed when all was prepared.
+        remove_left(folder, f".{engine}")
     if not prepared.exists():
         with (
             duck.writing(folder, "data.folder"),

@@ -111,6 +111,12 @@ class SequentialRecommender(tfrs.Model):
         return self.items.input_dim - 1
 
     @property
+    def tables(self) -> list[keras.Variable]:
+        """The tables with a row for each item."""
+        layers = [layer for layer in self.user_tower.layers if hasattr(layer, "embeddings")]
+        return [layer.embeddings for layer in layers if layer.input_dim == self.items.input_dim]
+
+    @property
     def tower_inputs(self) -> list[str]:
         """What the tower reads: `history` and perhaps `times`."""
         return [tensor.name for tensor in self.user_tower.inputs]

@@ -30,7 +30,7 @@ from tfrs_timirec.models.base import SequentialRecommender
 from tfrs_timirec.training import checkpoint
 from tfrs_timirec.training.progress import Progress
 from tfrs_timirec.training.run import Run
-from tfrs_timirec.training.step import TrainingStep
+from tfrs_timirec.training.step import STEPS
 from tfrs_timirec.training.workers import ALONE, Workers
 
 CHECKPOINT_SECONDS = 300
@@ -89,6 +89,11 @@ class Training:
                 f"training.batch_size is {batch}, which {workers.share.count} workers cannot share "
                 "evenly: give a multiple of their number."
             )
+        if not workers.alone and settings.training.optimizer != "adam":
+            raise UserError(
+                f"training.optimizer is {settings.training.optimizer}, which several workers "
+                "cannot use: set it to adam, or train in one process."
+            )
         windows = workers.share.count * settings.model.history_length
         if settings.training.unit == "user" and batch < windows:
             raise UserError(
@@ -127,7 +132,8 @@ class Training:
                 if progress.phase > 1:
                     self._load_best(progress.phase - 1)
                 model = self._phases[progress.phase - 1]
-                step = TrainingStep(model, self._settings.training, self._steps, self._workers)
+                kind = STEPS[self._settings.training.optimizer]
+                step = kind(model, self._settings.training, self._steps, self._workers)
                 if resumed and self._workers.is_chief:
                     checkpoint.load(self._run.latest, step.state)
                 resumed = False

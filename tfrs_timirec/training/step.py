@@ -1,4 +1,4 @@
-"""One optimiser step, compiled."""
+"""One optimiser step, its gradients compiled."""
 
 import keras
 import numpy as np
@@ -6,14 +6,15 @@ import tensorflow as tf
 
 from tfrs_timirec.config import TrainingSettings
 from tfrs_timirec.models.base import SequentialRecommender
+from tfrs_timirec.training.optimizers import RULES, Adam, zeros
 from tfrs_timirec.training.workers import Workers
 
 
 class TrainingStep:
-    """Adam on the mean loss of a batch, L2 weight decay in the gradient, under XLA.
+    """Adam on the mean loss of a batch, with L2 weight decay in the gradient.
 
-    Of several workers, each adds up the losses and gradients of its rows; between two compiled
-    halves of the step they add up those of all, so that all make the same update.
+    Of several workers, each adds up the losses and gradients of its rows; then they add up those
+    of all, so that all make the same update.
 
     Args:
         model: What is trained.
@@ -31,7 +32,6 @@ class TrainingStep:
     ):
         self._model = model
         self._workers = workers
-        self._weights = [variable for variable in model.state.values() if variable.trainable]
         self._decay = settings.weight_decay
         self._rows = settings.batch_size // workers.share.count
         rate = settings.learning_rate
@@ -39,18 +39,23 @@ class TrainingStep:
             rate = keras.optimizers.schedules.CosineDecay(
                 rate, settings.max_epochs * steps_an_epoch
             )
-        # Named, for Keras would number the optimisers of a process, and with them the variables.
-        self._optimizer = keras.optimizers.Adam(rate, epsilon=1e-8, name="adam")
-        self._optimizer.build(self._weights)
-        self._whole = _compiled(lambda inputs: self._update(*self._sums(inputs)))
-        self._first_half = _compiled(self._sums)
-        self._second_half = _compiled(self._update)
+        self._optimizer = Adam(self._weights, rate)
+        self._sums_of = _compiled(self._sums)
+        self._means_of_sums = _compiled(self._means)
+        self._means_of = _compiled(lambda inputs: self._means(*self._sums(inputs)))
+        # What changes the weights is not compiled by XLA, which would copy them.
+        self._whole = _function(self._step)
+        self._second_half = _function(lambda *sums: self._apply(*self._means_of_sums(*sums)))
+
+    @property
+    def _weights(self) -> list[keras.Variable]:
+        """What has a gradient for all of it."""
+        return [variable for variable in self._model.state.values() if variable.trainable]
 
     @property
     def state(self) -> dict[str, keras.Variable]:
         """The model's and the optimiser's variables by name."""
-        optimizer = {variable.path: variable for variable in self._optimizer.variables}
-        return {**self._model.state, **optimizer}
+        return {**self._model.state, **self._optimizer.state}
 
     def __call__(self, inputs: dict[str, np.ndarray]) -> tuple[float, int]:
         """Trains on a batch.
@@ -73,24 +78,133 @@ class TrainingStep:
                 negative = np.zeros(self._rows, np.int32)
                 negative[: inputs["negative"].size] = inputs["negative"].ravel()
                 inputs = {**inputs, "negative": self._workers.joined(negative)}
-            loss, targets = self._second_half(*self._workers.summed(self._first_half(inputs)))
+            loss, targets = self._second_half(*self._workers.summed(self._sums_of(inputs)))
         return float(loss), int(targets)
 
+    def _step(self, inputs):
+        return self._apply(*self._means_of(inputs))
+
+    def _apply(self, loss, targets, *gradients):
+        self._optimizer.apply(gradients)
+        return loss, targets
+
     def _sums(self, inputs):
-        """Of the targets: their number, the sum of their losses, and its gradients."""
+        """Of the targets: the sum of their losses, their number, and the sum's gradients."""
         with tf.GradientTape() as tape:
             losses = self._model.compute_loss(inputs, training=True)
             loss = tf.reduce_sum(losses * inputs["weight"])
         gradients = tape.gradient(loss, [weight.value for weight in self._weights])
         targets = tf.reduce_sum(inputs["weight"])
-        return targets, loss, *[tf.convert_to_tensor(gradient) for gradient in gradients]
+        return loss, targets, *[tf.convert_to_tensor(gradient) for gradient in gradients]
 
-    def _update(self, targets, loss, *gradients):
-        self._optimizer.apply_gradients(
-            (gradient / targets + self._decay * weight.value, weight)
-            for gradient, weight in zip(gradients, self._weights, strict=True)
+    def _means(self, loss, targets, *gradients):
+        return (
+            loss / targets,
+            targets,
+            *[
+                gradient / targets + self._decay * weight.value
+                for gradient, weight in zip(gradients, self._weights, strict=True)
+            ],
         )
-        return loss / targets, targets
+
+
+class SparseStep(TrainingStep):
+    """Changes the rows of the item tables that a batch touches, and no others; Adam for the rest.
+
+    A dense step reads and writes whole tables with what the optimiser remembers of them; here a
+    step costs the same with any number of items. Weight decay reaches the touched rows alone.
+
+    Args:
+        As for `TrainingStep`.
+    """
+
+    def __init__(self, model, settings, steps_an_epoch, workers):
+        self._tables = model.tables
+        self._rule = RULES[settings.optimizer]
+        self._slots = [
+            zeros((table.shape[0], self._rule.width(table.shape[1])), f"{name}/{table.path}")
+            for table in self._tables
+            for name in self._rule.slots
+        ]
+        super().__init__(model, settings, steps_an_epoch, workers)
+        self._changes = _compiled(self._changes)
+
+    @property
+    def _weights(self):
+        tables = {table.path for table in self._tables}
+        return [weight for weight in super()._weights if weight.path not in tables]
+
+    @property
+    def state(self):
+        return {**super().state, **{slot.name: slot for slot in self._slots}}
+
+    def __call__(self, inputs):
+        whose = ("history", "positive", "negative")
+        ids = np.concatenate([np.zeros(1, np.int32), *(inputs[name].ravel() for name in whose)])
+        touched, places = np.unique(ids, return_inverse=True)
+        # As many rows for each batch of a shape: one compilation. Padding is row 0 here, too.
+        rows = np.zeros(len(ids), np.int32)
+        rows[: len(touched)] = touched
+        ends = np.cumsum([1, *(inputs[name].size for name in whose)])
+        local = {
+            name: places[begin:end].reshape(inputs[name].shape).astype(np.int32)
+            for name, begin, end in zip(whose, ends, ends[1:], strict=False)
+        }
+        loss, targets = self._whole(
+            {**inputs, **local, "rows": rows, "touched": np.int32(len(touched))}
+        )
+        return float(loss), int(targets)
+
+    def _step(self, inputs):
+        rows, touched = inputs["rows"], inputs["touched"]
+        kept = [*self._tables, *self._slots]
+        taken = [tf.gather(variable.value, rows) for variable in kept]
+        rate, steps = self._optimizer.next_step()
+        loss, targets, new, gradients = self._changes(inputs, taken, rate, steps)
+        for variable, values in zip(kept, new, strict=True):
+            variable.value.scatter_update(tf.IndexedSlices(values[:touched], rows[:touched]))
+        self._optimizer.apply(gradients)
+        return loss, targets
+
+    def _changes(self, inputs, taken, rate, steps):
+        """The loss, the touched rows and slots as they become, and the other gradients."""
+        count = len(self._tables)
+        tables, slots = taken[:count], taken[count:]
+        with tf.GradientTape() as tape:
+            tape.watch(tables)
+            with keras.StatelessScope() as scope:
+                # The layers see the rows in the tables' place.
+                for table, rows in zip(self._tables, tables, strict=True):
+                    scope.add_update((table, rows))
+                losses = self._model.compute_loss(inputs, training=True)
+            targets = tf.reduce_sum(inputs["weight"])
+            loss = tf.reduce_sum(losses * inputs["weight"]) / targets
+        for name, seed in self._model.state.items():
+            drawn = scope.get_current_value(seed) if name.startswith("seed_") else None
+            if drawn is not None:
+                seed.value.assign(drawn)
+        weights = [weight.value for weight in self._weights]
+        gradients = [
+            tf.convert_to_tensor(gradient) + self._decay * weight
+            for gradient, weight in zip(
+                tape.gradient(loss, [*tables, *weights]), [*tables, *weights], strict=True
+            )
+        ]
+        new_tables, new_slots = [], []
+        each = len(self._rule.slots)
+        for number, (rows, gradient) in enumerate(zip(tables, gradients, strict=False)):
+            of_table = slots[number * each : (number + 1) * each]
+            rows, of_table = self._rule.update(rows, of_table, gradient, rate, steps)
+            new_tables.append(rows)
+            new_slots += of_table
+        return loss, targets, [*new_tables, *new_slots], gradients[count:]
+
+
+STEPS = {"adam": TrainingStep, "lazy_adam": SparseStep, "rowwise_adagrad": SparseStep}
+
+
+def _function(function):
+    return tf.function(function, autograph=False)
 
 
 def _compiled(function):
