@@ -32,7 +32,9 @@ def cases(how: str, command: str, folder: Path, stride: int = 1) -> list[dict]:
 
 def sentences(told: str) -> list[str]:
     """What was told beside the progress."""
-    return [line for line in told.splitlines() if line and not line.startswith("users ")]
+    return [
+        line for line in told.splitlines() if line and not line.startswith(("users ", "shards "))
+    ]
 
 
 def check(how: str, command: str, folder: Path, stride: int = 1) -> None:
