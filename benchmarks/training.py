@@ -6,7 +6,7 @@ python -m benchmarks.training --config configs/beauty_plus.yaml [any flag of the
 import itertools
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 from rich.console import Console
@@ -15,7 +15,7 @@ from rich.table import Table
 from tfrs_timirec.config import Settings, settings_of, settings_parser
 from tfrs_timirec.errors import run_command
 
-STEPS = 500
+STEPS_MEASURED = 500
 
 
 def main() -> None:
@@ -30,15 +30,15 @@ def _main() -> None:
 
 
 def measure(settings: Settings) -> None:
-    """Prints instances a second and seconds a validation, phase by phase."""
+    """Prints targets a second and seconds a validation, phase by phase."""
     import tensorflow as tf
 
     from tfrs_timirec import data
-    from tfrs_timirec.data.instances import Instances, training_batches
+    from tfrs_timirec.data.instances import Instances
     from tfrs_timirec.data.task import Task
     from tfrs_timirec.evaluation import ranking
     from tfrs_timirec.models.systems import SYSTEMS
-    from tfrs_timirec.training.step import TrainingStep
+    from tfrs_timirec.training.step import STEPS
     from tfrs_timirec.training.workers import ALONE
 
     class Padded(Instances):
@@ -56,28 +56,22 @@ def measure(settings: Settings) -> None:
         settings.seed,
     )
     task = Task.of(store, settings, "times" in system.tower_inputs)
-    bucketed = task.training
-    padded = Padded(**{field.name: getattr(bucketed, field.name) for field in fields(bucketed)})
 
-    def training_speed(instances: Instances, model, compiled: bool = True) -> float:
-        """Instances a second, with the drawing of negatives and the making of batches."""
-        step = TrainingStep(model, settings.training, STEPS, ALONE)
+    def training_speed(model, task: Task, optimizer: str = "adam", compiled: bool = True) -> float:
+        """Targets a second, with the drawing of negatives and the making of batches."""
+        training = replace(settings.training, optimizer=optimizer)
+        step = STEPS[optimizer](model, training, STEPS_MEASURED, ALONE)
         if not compiled:
-            step._whole = tf.function(step._whole.python_function)
+            step._means_of = tf.function(step._means_of.python_function)
 
         def train(batches: int) -> float:
             began = time.perf_counter()
-            rng = np.random.default_rng(0)
-            negatives = task.untouched.draw(instances.users, rng)
-            epoch = training_batches(instances, negatives, settings.training.batch_size, rng)
-            count = 0
-            for inputs in itertools.islice(epoch, batches):
-                _, rows = step(inputs)
-                count += rows
-            return count / (time.perf_counter() - began)
+            epoch = task.batches(training.batch_size, np.random.default_rng(0))
+            targets = sum(step(inputs)[1] for inputs in itertools.islice(epoch, batches))
+            return targets / (time.perf_counter() - began)
 
         train(50)  # Compiles a step for each width.
-        return train(STEPS)
+        return train(STEPS_MEASURED)
 
     def candidates_gathered(queries, items, index):
         return tf.reduce_max(tf.matmul(queries, tf.gather(items, index), transpose_b=True), axis=1)
@@ -97,16 +91,25 @@ def measure(settings: Settings) -> None:
         return time.perf_counter() - began
 
     phases = system.phases()
+    padded = Task.of(store, settings, "times" in system.tower_inputs)
+    # Over what the property would make.
+    padded.__dict__["training"] = Padded(
+        **{field.name: getattr(task.training, field.name) for field in fields(Instances)}
+    )
+    by_user = replace(task, by_user=True)
     columns = {
-        "padded to L, no XLA": [training_speed(padded, model, False) for model in phases],
-        "padded to L": [training_speed(padded, model) for model in phases],
-        "by width": [training_speed(bucketed, model) for model in phases],
+        "padded to L, no XLA": [training_speed(model, padded, compiled=False) for model in phases],
+        "padded to L": [training_speed(model, padded) for model in phases],
     }
     tf.config.experimental.enable_op_determinism()
-    columns["by width, deterministic (default)"] = [
-        training_speed(bucketed, model) for model in phases
-    ]
-    _print_table("Training, instances a second", columns, "{:,.0f}")
+    for optimizer in STEPS:
+        columns[f"by instance, {optimizer}"] = [
+            training_speed(model, task, optimizer) for model in phases
+        ]
+        columns[f"by user, {optimizer}"] = [
+            training_speed(model, by_user, optimizer) for model in phases
+        ]
+    _print_table("Training, targets a second", columns, "{:,.0f}")
     _print_table(
         f"Validation, {len(task.validation):,} users, seconds",
         {
