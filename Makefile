@@ -10,12 +10,13 @@ PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadgroup
 train: $(VENV)/installed
 	$(BIN)/python -m tfrs_timirec.train --config configs/synthetic.yaml --resume --export models
 
-# XLA compiles in less time so, and the tests compile more than they compute.
+# The quick ones. XLA compiles in less time so, and the tests compile more than they compute.
 test: $(VENV)/installed
-	XLA_FLAGS=--xla_backend_optimization_level=0 $(BIN)/python -m pytest $(PARALLEL) $(TESTS)
+	XLA_FLAGS=--xla_backend_optimization_level=0 $(BIN)/python -m pytest $(PARALLEL) \
+		-m "not (long or faults or site or spark)" $(TESTS)
 
-# The tests once more, compiled as for users, but without the processor's widest vector units, whose
-# sums come in another order.
+# All that need nothing but the environment, compiled as for users, but without the processor's
+# widest vector units, whose sums come in another order.
 narrow: $(VENV)/installed
 	XLA_FLAGS=--xla_cpu_max_isa=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest \
 		$(PARALLEL)

@@ -230,6 +230,7 @@ def quickly(eagerly):
         yield
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_each_block_runs_or_says_why_not(page, workplace, given, quickly, monkeypatch):
     monkeypatch.chdir(workplace.folder)

@@ -91,6 +91,7 @@ def report(config) -> Path:
     return config.parent / "report"
 
 
+@pytest.mark.long
 def test_the_tables_are_those_of_the_runs(config, report):
     for file, protocol in (("among_negatives", "sampled"), ("whole_catalogue", "full")):
         table = pd.read_csv(report / f"systems_{file}.csv", index_col=0)
@@ -122,6 +123,7 @@ def test_the_tables_are_those_of_the_runs(config, report):
     assert trainings.loc["TiMiRec", "epochs"] == 4
 
 
+@pytest.mark.long
 def test_the_page_stands_alone(report):
     page = (report / "report.html").read_text()
     for word in ("http://www.w3.org", "https://www.w3.org"):
@@ -140,6 +142,7 @@ def test_the_page_stands_alone(report):
         assert f"### {table}" in markdown
 
 
+@pytest.mark.long
 def test_what_is_there_is_not_trained_again(config, report):
     runs = config.parent / "runs"
     before = {path: path.stat().st_mtime_ns for path in runs.rglob("*") if path.is_file()}
@@ -151,6 +154,7 @@ def test_what_is_there_is_not_trained_again(config, report):
     assert (report / "report.md").read_text() == first
 
 
+@pytest.mark.long
 def test_the_differences_over_users(report, config):
     entries = [
         Entry(name, 0, DEFAULT, config.parent / "runs" / f"{name}-0")
@@ -254,6 +258,7 @@ def test_the_plan_of_each_shipped_configuration():
             assert len(plan.ablations) == 9
 
 
+@pytest.mark.long
 def test_a_failed_training_is_told_with_its_last_line(config, tmp_path):
     values = yaml.safe_load(config.read_text())
     values |= {"runs": str(tmp_path / "runs"), "ablations": {}, "sensitivity": {}}

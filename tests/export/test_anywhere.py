@@ -15,6 +15,7 @@ def elsewhere(tmp_path):
     return tmp_path
 
 
+@pytest.mark.long
 def test_export_serve_and_ask_beside_an_export_py(elsewhere, recommenders, serve):
     recommenders["timirec"].save(elsewhere / "run" / "model")
     # What is imported is what matters here.

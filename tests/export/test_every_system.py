@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.processes import run
 from tfrs_timirec.export.client import Client
@@ -12,6 +13,7 @@ HISTORIES = [["i1", "i2", "i4"], ["i7"], ["i59", "i0", "i3", "i5", "i6", "i9", "
 TIMES = [[1, 2, 5], [3], [1, 2, 3, 4, 5, 6, 99]]
 
 
+@pytest.mark.long
 def test_what_is_served_is_what_the_saved_recommender_says(systems, serve, tmp_path):
     for name, recommender in systems.recommenders.items():
         recommender.save(tmp_path / "saved" / name)

@@ -30,6 +30,7 @@ def test_sigterm_drains(serve, exports):
     assert server.process.wait(timeout=20) == 143
 
 
+@pytest.mark.long
 def test_no_request_by_rest_is_lost_under_load(serve, exports):
     server = serve(exports["timirec"], "--drain_seconds=30", "--rest_port=0")
     body = {"inputs": {"history": [["i1", "i2"]]}}
@@ -55,6 +56,7 @@ def test_no_request_by_rest_is_lost_under_load(serve, exports):
     assert server.process.wait(timeout=20) == 143
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("clients", [16, 64])
 def test_no_request_is_lost_under_load(serve, exports, clients):
     """gRPC drops what it has received and not yet handed over when it is stopped."""

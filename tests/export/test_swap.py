@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
 import requests
 
 from tests.processes import Popen
@@ -17,6 +18,7 @@ SECONDS = 2
 CLIENTS = 2
 
 
+@pytest.mark.long
 def test_versions_are_swapped_under_load(serve, exports, tmp_path):
     models = tmp_path / "models"
     shutil.copytree(exports["timirec"], models)

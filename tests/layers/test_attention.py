@@ -155,6 +155,7 @@ def test_a_state_at_rest_has_equal_shares_and_finite_gradients():
     assert np.isfinite(tape.gradient(total, states)).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_a_model_of_any_width_is_saved_and_loaded(tmp_path, backend):
     run_script(backend, "attention_in_a_model.py", tmp_path)

@@ -253,6 +253,7 @@ def test_outputs_equal_the_numpy_reference(compare):
     compare()
 
 
+@pytest.mark.long
 def test_outputs_equal_the_numpy_reference_on_jax():
     run_script("jax", "compare_reference.py")
 

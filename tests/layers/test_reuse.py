@@ -8,6 +8,7 @@ from tests.layers.processes import run_script
 VARIANTS = ["others", "timirec", "timirec_plus"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_fitted_keras_models_are_the_same_in_a_fresh_process(tmp_path, backend):
     run_script(backend, "reuse_write.py", tmp_path)

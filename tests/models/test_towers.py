@@ -35,6 +35,7 @@ def saved(models, tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_a_fresh_process_opens_all_towers_with_keras_and_the_layers_alone(saved, backend):
     opened = run_script(backend, "load_towers.py", saved)

@@ -32,6 +32,7 @@ def hidden(folder: Path):
         elsewhere.rename(folder)
 
 
+@pytest.mark.long
 def test_every_system_answers_alike_in_a_fresh_process(systems, tmp_path):
     saved = tmp_path / "saved"
     expected = {}

@@ -19,6 +19,7 @@ KINDS = {
 }
 
 
+@pytest.mark.long
 def test_the_script(frame, newer, columns, tiny, eagerly, tmp_path):
     model = tr.Recommender(system="timirec", num_interests=2, **tiny)
     with eagerly():

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 
 def rows(run: Path) -> list[dict]:
@@ -43,6 +44,7 @@ def figures(output: str, system: str) -> list[list[str]]:
     return [row for row in rows if row and row[0] == system]
 
 
+@pytest.mark.long
 def test_killed_and_interrupted_runs_end_like_an_undisturbed_one(start, arguments, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     undisturbed = start("tfrs_timirec.train", *arguments, f"--run={whole}")

@@ -50,6 +50,7 @@ def test_each_system_learns(runs, system):
     assert learned["sampled"]["HR@5"] > popularity["sampled"]["HR@5"] + 0.1
 
 
+@pytest.mark.long
 def test_a_fresh_process_gives_the_same_metrics(runs):
     expected = read_metrics(runs)
     folders = [runs / system for system in TITLES]

@@ -41,6 +41,7 @@ def run_all(commands: list[list], environments: list[dict]) -> list[tuple[int, s
     return [(process.returncode, errors) for process, errors in zip(processes, told, strict=True)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "objective", ['objective="bpr"', 'objective="sampled_softmax"'], ids=["bpr", "softmax"]
 )
