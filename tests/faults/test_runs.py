@@ -264,12 +264,12 @@ def test_exports_are_checked_before_the_training(tmp_path, monkeypatch):
     settings = settings_named("popularity", {})
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="not a folder of yours"):
-        train.train(settings, tmp_path / "run", False, tmp_path / "file" / "models")
+        train.train(settings, tmp_path / "run", False, tmp_path / "file" / "models", 60)
     monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
     with pytest.raises(
         UserError, match=r"tensorflow-serving-api is not installed: pip install '.*\[serving\]'"
     ):
-        train.train(settings, tmp_path / "run", False, tmp_path / "models")
+        train.train(settings, tmp_path / "run", False, tmp_path / "models", 60)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
