@@ -1,6 +1,7 @@
 """The page in a real browser, over a real server's REST."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -10,6 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -76,16 +78,25 @@ def server(explored, of_one_interest, tmp_path_factory):
     server.stop()
 
 
-@pytest.fixture(scope="module")
-def address(explored, titles, server):
-    """Where the explorer shows its page; the server of the model may still be starting."""
-    command = ["-m", "tfrs_timirec.explore", explored.model, "--titles", titles]
-    command += ["--categories_column=kind", "--server", server.url, "--no_browser"]
+@contextmanager
+def explorer(explored, *flags):
+    """Where the explorer shows its page, and its process."""
+    command = ["-m", "tfrs_timirec.explore", explored.model, "--titles", explored.titles.titles]
+    command += ["--categories_column=kind", "--no_browser", *flags]
     process = Popen(command, stdout=subprocess.PIPE, text=True)
-    line = process.stdout.readline()
-    yield re.search(r"http://127\.0\.0\.1:\d+/", line)[0]
-    process.send_signal(signal.SIGINT)
+    try:
+        line = process.stdout.readline()
+        yield re.search(r"http://127\.0\.0\.1:\d+/", line)[0], process
+    finally:
+        process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130
+
+
+@pytest.fixture(scope="module")
+def address(explored, server):
+    """Where the explorer shows its page; the server of the model may still be starting."""
+    with explorer(explored, "--server", server.url) as (address, _):
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +110,11 @@ def show(browser, address, server):
     """Opens the page; in the end nothing may have gone wrong there, nor another host be asked."""
     opened = []
 
-    def show(trouble: bool = False, **settings) -> Page:
+    def show(trouble: bool = False, routes: dict = {}, **settings) -> Page:  # noqa: B006
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | settings)
         page = context.new_page()
+        for url, answer in routes.items():
+            page.route(url, answer)
         told: list[str] = []
         page.on("console", lambda m: told.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: told.append(str(error)))
@@ -324,6 +337,23 @@ def test_what_does_not_fit_is_told(browser, address, explored, file, change, tol
     page.close()
 
 
+def test_what_is_wrong_with_the_titles_is_told_and_the_page_works_without(show, explored):
+    def without(route):
+        about = json.loads((explored.folder / DATA / "about.json").read_text())
+        route.fulfill(json=about | {"trouble": "The titles t.csv have no column name."})
+
+    def bare(route):
+        items = json.loads((explored.folder / DATA / "items.json").read_text())
+        route.fulfill(json={name: items[name] for name in ("ids", "counts")})
+
+    page = show(routes={"**/data/about.json": without, "**/data/items.json": bare})
+    expect(page.get_by_text("The titles t.csv have no column name.")).to_be_visible()
+    choose(page, "Add an item", "i9")
+    settled(page)
+    assert page.locator(".history .items .title").first.inner_text() == "i9"
+    assert all(re.fullmatch(r"i\d+", title.split()[0]) for title in titles_of(page))
+
+
 def test_another_site_cannot_read_the_page_by_a_name_of_its_own(address, server):
     for path in ("", "data/users.json", "v1/models/exact"):
         request = urllib.request.Request(address + path, headers={"Host": "evil.example"})
@@ -342,3 +372,50 @@ def test_a_server_that_goes_away_is_told_and_the_page_goes_on_when_it_is_back(sh
     expect(page.locator(".history .items .title").first).to_have_text("Garden thing 9")
     settled(page)
     expect(page.locator(".ranking:not(.best) .reason").first).to_contain_text("because of")
+
+
+def test_a_server_of_its_own_that_ends_is_started_again(browser, explored):
+    with explorer(explored) as (address, process):
+        page = browser.new_page()
+        page.goto(address)
+        expect(ranking(page).first).to_be_visible()
+        children = Path(f"/proc/{process.pid}/task").glob("*/children")
+        (server,) = "".join(path.read_text() for path in children).split()
+        os.kill(int(server), signal.SIGKILL)
+        alert = page.get_by_role("alert")
+        expect(alert).to_contain_text("The server of the model does not answer")
+        assert "ended, and is started again" in process.stdout.readline()
+        expect(alert).to_be_empty(timeout=60_000)
+        choose(page, "Add an item", "garden thing 9")
+        settled(page)
+        expect(page.locator(".history .items .title").first).to_have_text("Garden thing 9")
+        page.close()
+
+
+def test_a_server_that_is_nothing_but_its_protocol_will_do(browser, explored):
+    """One that needs each input, has no model but this one, and nothing of this package."""
+    port = free_port()
+    script = Path(__file__).with_name("serve_alone.py")
+    alone = Popen([script, explored.folder / MODELS / "exact" / "1", port])
+    try:
+        with explorer(explored, "--server", f"http://127.0.0.1:{port}") as (address, _):
+            page = browser.new_page()
+            page.goto(address)
+            choose(page, "Users", "u17")
+            settled(page)
+            expect(page.locator(".state")).to_have_text("Server: version 1")
+            before = titles_of(page)
+            page.get_by_role("slider", name="Weight of interest A").press("Home")
+            settled(page)
+            assert titles_of(page) != before
+            page.get_by_role("slider", name="Diversity of categories").press("End")
+            settled(page)
+            page.get_by_role("button", name="Start empty").press("Enter")
+            expect(page.get_by_role("heading", name="Most popular")).to_be_visible()
+            settled(page)
+            expect(page.locator(".ranking .place")).to_have_count(10)
+            expect(page.get_by_role("alert")).to_be_empty()
+            page.close()
+    finally:
+        alone.kill()
+        alone.wait()

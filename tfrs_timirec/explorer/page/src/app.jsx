@@ -39,6 +39,7 @@ export function App({ data }) {
           {trouble ? "Server: trouble" : health.version ? `Server: version ${health.version}` : "Server: …"}
         </p>
       </header>
+      {about.trouble && <p class="notice">{about.trouble} Items are shown by their ids.</p>}
       <div role="alert">{trouble && <p class="notice">{trouble}</p>}</div>
       <main aria-busy={!trouble && answer?.question !== question}>
         <History {...{ data, user, setUser, choose, answer }} />
