@@ -125,6 +125,9 @@ class Rest:
         try:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+            # Else the end of an answer waits for the client to acknowledge its beginning: asyncio
+            # turns that off for the sockets alone that it makes itself.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             raise UserError(
                 f"REST cannot be served on {host}:{port}: {error.strerror}. Choose another "

@@ -64,6 +64,8 @@ def _listening(port: int) -> Iterator[socket.socket]:
     """A socket that listens on the loopback, taken before any work."""
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Else the end of an answer waits for the browser to acknowledge its beginning.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             listening.bind((HOST, port))
         except OSError as error:
