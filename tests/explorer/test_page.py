@@ -238,8 +238,9 @@ def test_a_recommendation_leads_to_its_reason(show):
 
 def test_the_map_tells_and_takes_the_item_under_the_pointer(show):
     page = show()
-    page.get_by_role("button", name="Start empty").click()
     page.get_by_label("PCA").check()
+    settled(page)
+    page.get_by_role("button", name="Start empty").click()
     canvas = page.get_by_role("img", name=re.compile("60 items by PCA"))
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
