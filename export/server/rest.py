@@ -51,6 +51,9 @@ HTTP_STATUS = {
 LARGEST_VERSION = 2**63 - 1
 # Connections that wait to be let in.
 BACKLOG = 1024
+# Longer than the minute after which proxies usually close a connection that rests: one that the
+# server closes may be asked at that moment.
+KEEP_ALIVE_SECONDS = 75
 ALL_FIELDS = {"preserving_proto_field_name": True, "always_print_fields_with_no_presence": True}
 
 
@@ -140,6 +143,7 @@ class Rest:
             log_level="warning",
             access_log=False,
             lifespan="off",
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             ssl_certfile=settings.certificate,
             ssl_keyfile=settings.key,
             ssl_ca_certs=authorities,

@@ -346,7 +346,7 @@ def test_a_server_that_ends_is_told_and_the_page_goes_on_when_it_is_back(show, r
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("The server of the model does not answer")
     assert "ended, and is started again" in process.stdout.readline()
-    expect(alert).to_be_empty(timeout=60_000)
+    expect(alert).to_be_empty(timeout=180_000)
     expect(page.locator(".history .items .title").first).to_have_text("Garden thing 9")
     settled(page)
     expect(page.locator(".ranking:not(.best) .reason").first).to_contain_text("because of")

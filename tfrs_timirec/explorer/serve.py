@@ -68,6 +68,7 @@ def _listening(port: int) -> Iterator[socket.socket]:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             listening.bind((HOST, port))
+            listening.listen()
         except OSError as error:
             raise UserError(
                 f"The port {port} of {HOST} cannot be listened on ({error.strerror}): name another "
