@@ -4,19 +4,23 @@ python -m benchmarks.serving MODELS [--model exact]
 
 MODELS is the folder that `python -m tfrs_timirec.export RUN --out MODELS` wrote. Each request is
 one user with a history of 1 to 20 items. The clients are concurrent connections of one process
-beside the server, on the same machine. The second table is of one client whose requests name random
-items to choose among.
+beside the server, on the same machine: by gRPC, and with the same requests by REST, each a thread.
+The second table is of one client whose requests name random items to choose among.
 """
 
 import asyncio
+import itertools
+import json
 import re
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import urllib3
 from jsonargparse import auto_cli
 
 from tfrs_timirec.errors import run_command
@@ -47,21 +51,29 @@ def measure(models: Path, model: str) -> None:
     items = catalogue(version)
     questions = [{"history": rng.choice(items, (1, rng.integers(1, 21)))} for _ in range(QUESTIONS)]
     server = subprocess.Popen(
-        [sys.executable, "-m", "tfrs_timirec.export.server", str(models), "--port=0"],
+        [
+            *(sys.executable, "-m", "tfrs_timirec.export.server", str(models)),
+            *("--port=0", "--rest_port=0"),
+        ],
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
-        found = (re.search(r"Serving .* on (\S+)$", line) for line in server.stderr)
-        address = next(match[1] for match in found if match)
+        found = (re.search(r"(?:REST|Serving .*) on (\S+)$", line) for line in server.stderr)
+        # REST is told first.
+        url, address = itertools.islice((match[1] for match in found if match), 2)
         # The log is read on: a full pipe would stop the server.
         threading.Thread(target=server.stderr.read, daemon=True).start()
-        print("| | p50, ms | p99, ms | requests/s |\n|---|---|---|---|")
+        print("| | p50, ms | p99, ms | requests/s | REST to gRPC |\n|---|---|---|---|---|")
         direct = of_the_savedmodel(version, "serving_default", questions)
-        print(row("SavedModel in a loop", direct), flush=True)
+        print(row("SavedModel in a loop", direct), "|", flush=True)
         for clients in CLIENTS:
+            name = f"server, {clients} client{'s' * (clients > 1)}"
             spans = asyncio.run(of_the_server(address, messages(version, "", questions), clients))
-            print(row(f"server, {clients} client{'s' * (clients > 1)}", spans), flush=True)
+            print(row(name, spans), "|", flush=True)
+            by_rest = of_rest(f"{url}/v1/models/{model}:predict", bodies(questions), clients)
+            ratio = rate(by_rest) / rate(spans)
+            print(row(f"{name}, REST", by_rest), f"{ratio:.2f} |", flush=True)
         print("\n| chosen among | p50, ms | p99, ms | requests/s |\n|---|---|---|---|")
         for count in (None, *(count for count in AMONG if count <= len(items))):
             name = "all items"
@@ -115,6 +127,12 @@ def messages(version, signature: str, questions: list[dict[str, np.ndarray]]) ->
     return requests
 
 
+def bodies(questions: list[dict[str, np.ndarray]]) -> list[bytes]:
+    """The questions as TF-Serving's REST has them."""
+    plain = [{name: array.tolist() for name, array in question.items()} for question in questions]
+    return [json.dumps({"inputs": inputs}, default=bytes.decode).encode() for inputs in plain]
+
+
 def of_the_savedmodel(version, signature: str, questions: list[dict]) -> np.ndarray:
     """When each call began and ended, in seconds: [calls, 2]."""
     questions = [{**defaults(version, signature), **question} for question in questions]
@@ -147,12 +165,40 @@ async def of_the_server(address: str, messages: list[bytes], clients: int) -> np
     return np.array(spans)
 
 
+def of_rest(url: str, bodies: list[bytes], clients: int) -> np.ndarray:
+    """When each request began and ended, in seconds: [requests, 2]."""
+    end = time.perf_counter() + WARM_UP + SECONDS
+
+    def client(number: int) -> list[tuple[float, float]]:
+        spans, count = [], number
+        with urllib3.PoolManager(retries=False) as connection:
+            while (begin := time.perf_counter()) < end:
+                answer = connection.request("POST", url, body=bodies[count % QUESTIONS])
+                assert answer.status == 200, answer.data
+                spans.append((begin, time.perf_counter()))
+                count += clients
+        return spans
+
+    with ThreadPoolExecutor(clients) as pool:
+        return np.concatenate(list(pool.map(client, range(clients))))
+
+
+def counted(spans: np.ndarray) -> np.ndarray:
+    """Those that began after the warm-up."""
+    return spans[spans[:, 0] >= spans[:, 0].min() + WARM_UP]
+
+
+def rate(spans: np.ndarray) -> float:
+    """Requests a second."""
+    spans = counted(spans)
+    return len(spans) / (spans[:, 1].max() - spans[:, 0].min())
+
+
 def row(name: str, spans: np.ndarray) -> str:
-    begin = spans[:, 0].min() + WARM_UP
-    counted = spans[spans[:, 0] >= begin]
-    median, slow = np.percentile(counted[:, 1] - counted[:, 0], [50, 99]) * 1e3
-    rate = len(counted) / (counted[:, 1].max() - begin)
-    return f"| {name} | {median:.2f} | {slow:.2f} | {rate:,.0f} |"
+    """A line of a table."""
+    seconds = np.subtract(*counted(spans).T[::-1])
+    median, slow = np.percentile(seconds, [50, 99]) * 1e3
+    return f"| {name} | {median:.2f} | {slow:.2f} | {rate(spans):,.0f} |"
 
 
 if __name__ == "__main__":

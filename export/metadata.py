@@ -24,21 +24,7 @@ def read_metadata(settings: ExportSettings, column: str, item_ids: pa.Array) -> 
     Raises:
         UserError: If the file cannot be read or lacks a column.
     """
-    if settings.titles is None:
-        return None
-    relation, names = _metadata(settings)
-    for name in (settings.titles_id_column, column):
-        if name not in names:
-            raise UserError(
-                f"The titles {settings.titles} have no column {name}; they have {', '.join(names)}."
-            )
-    columns = [names[settings.titles_id_column], names[column]]
-    rows = relation.select(*(duckdb.ColumnExpression(c).cast("VARCHAR") for c in columns))
-    try:
-        texts = dict(rows.fetchall())
-    except duckdb.Error as error:
-        raise _unreadable(settings, error) from None
-    return [texts.get(str(item)) or "" for item in item_ids.to_pylist()]
+    return None if settings.titles is None else _read(settings, column, item_ids)[0]
 
 
 def read_categories(settings: ExportSettings, item_ids: pa.Array) -> list[list[str]] | None:
@@ -59,15 +45,14 @@ def read_categories(settings: ExportSettings, item_ids: pa.Array) -> list[list[s
     """
     if settings.titles is None or settings.categories_column is None:
         return None
-    texts = read_metadata(settings, settings.categories_column, item_ids)
-    _, names = _metadata(settings)
-    spaced = names[settings.categories_column].endswith(":token_seq")
+    texts, header = _read(settings, settings.categories_column, item_ids)
+    spaced = header.endswith(":token_seq")
     parts = [text.split() if spaced else text.split("|") for text in texts]
     return [list(dict.fromkeys(part.strip() for part in of if part.strip())) for of in parts]
 
 
-def _metadata(settings: ExportSettings) -> tuple[duckdb.DuckDBPyRelation, dict[str, str]]:
-    """The file, and its columns by their names without types."""
+def _read(settings: ExportSettings, column: str, item_ids: pa.Array) -> tuple[list[str], str]:
+    """The texts of a column, and how the file has it in its header."""
     path = Path(settings.titles)
     try:
         relation = (
@@ -75,10 +60,17 @@ def _metadata(settings: ExportSettings) -> tuple[duckdb.DuckDBPyRelation, dict[s
             if path.suffix == ".parquet"
             else duckdb.read_csv(str(path), all_varchar=True, header=True)
         )
+        names = {name.split(":")[0]: name for name in relation.columns}
+        for name in (settings.titles_id_column, column):
+            if name not in names:
+                raise UserError(
+                    f"The titles {settings.titles} have no column {name}; they have "
+                    f"{', '.join(names)}."
+                )
+        columns = [names[settings.titles_id_column], names[column]]
+        rows = relation.select(*(duckdb.ColumnExpression(c).cast("VARCHAR") for c in columns))
+        texts = dict(rows.fetchall())
     except duckdb.Error as error:
-        raise _unreadable(settings, error) from None
-    return relation, {name.split(":")[0]: name for name in relation.columns}
-
-
-def _unreadable(settings: ExportSettings, error: duckdb.Error) -> UserError:
-    return UserError(f"The titles {settings.titles} cannot be read: {str(error).splitlines()[0]}")
+        told = str(error).splitlines()[0].rstrip(".")
+        raise UserError(f"The titles {settings.titles} cannot be read: {told}.") from None
+    return [texts.get(str(item)) or "" for item in item_ids.to_pylist()], names[column]

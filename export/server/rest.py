@@ -51,6 +51,9 @@ HTTP_STATUS = {
 LARGEST_VERSION = 2**63 - 1
 # Connections that wait to be let in.
 BACKLOG = 1024
+# Longer than the minute after which proxies usually close a connection that rests: one that the
+# server closes may be asked at that moment.
+KEEP_ALIVE_SECONDS = 75
 ALL_FIELDS = {"preserving_proto_field_name": True, "always_print_fields_with_no_presence": True}
 
 
@@ -125,6 +128,9 @@ class Rest:
         try:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+            # Else the end of an answer waits for the client to acknowledge its beginning: asyncio
+            # turns that off for the sockets alone that it makes itself.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             raise UserError(
                 f"REST cannot be served on {host}:{port}: {error.strerror}. Choose another "
@@ -137,6 +143,7 @@ class Rest:
             log_level="warning",
             access_log=False,
             lifespan="off",
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             ssl_certfile=settings.certificate,
             ssl_keyfile=settings.key,
             ssl_ca_certs=authorities,

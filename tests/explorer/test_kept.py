@@ -161,11 +161,29 @@ def test_made_once_and_anew_for_other_titles_or_another_model(explored, tmp_path
         ({"titles_id_column": "title"}, "none for any of the model's items"),
     ],
 )
-def test_titles_that_do_not_fit_are_told_and_nothing_is_written(explored, changes, told):
-    before = sorted(explored.model.parent.rglob("*"))
-    with pytest.raises(UserError, match=told):
-        kept(explored.model, replace(explored.titles, **changes), lambda told: None)
-    assert sorted(explored.model.parent.rglob("*")) == before
+def test_titles_that_do_not_fit_are_told_and_done_without(
+    explored, tmp_path, monkeypatch, changes, told
+):
+    exported = []
+    monkeypatch.setattr(
+        "tfrs_timirec.export.publish.publish", lambda *given: exported.append(given)
+    )
+    monkeypatch.setattr("tfrs_timirec.explorer.quality.quality", lambda recommender: {})
+    model, heard = tmp_path / "model", []
+    shutil.copytree(explored.model, model)
+    folder = kept(model, replace(explored.titles, **changes), heard.append)
+    trouble = json.loads((folder / DATA / "about.json").read_text())["trouble"]
+    assert told in trouble and trouble.endswith((".", "?"))
+    assert heard[0].startswith(trouble)
+    assert json.loads((folder / DATA / "items.json").read_text()).keys() == {"ids", "counts"}
+    ((_, _, settings, _),) = exported
+    assert settings.titles is settings.categories_column is None
+    # Kept, until it is mended.
+    kept(model, replace(explored.titles, **changes), heard.append)
+    assert len(exported) == 1
+    kept(model, explored.titles, heard.append)
+    assert json.loads((folder / DATA / "about.json").read_text())["trouble"] is None
+    assert "titles" in json.loads((folder / DATA / "items.json").read_text())
 
 
 def test_what_is_no_model_is_told(tmp_path):

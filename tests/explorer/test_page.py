@@ -1,15 +1,16 @@
 """The page in a real browser, over a real server's REST."""
 
 import json
+import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import threading
-import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,54 +39,42 @@ def free_port() -> int:
         return listening.getsockname()[1]
 
 
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            return b"AVAILABLE" in response.read()
-    except (urllib.error.URLError, ConnectionError):
-        return False
+@contextmanager
+def alone(version: Path):
+    """The URL of a server that is nothing but TF-Serving's REST protocol, of one model."""
+    port = free_port()
+    command = [Path(__file__).with_name("serve_alone.py"), version, port]
+    with Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "serving\n"
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
 
 
-class Server:
-    """A server of the model, which can end and come back at the same port."""
-
-    def __init__(self, models: Path):
-        self.models, self.port = models, free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.process = None
-
-    def start(self) -> None:
-        command = ["-m", "tfrs_timirec.export.server", self.models, "--port=0"]
-        command += [f"--rest_port={self.port}", "--poll_seconds=0.2"]
-        self.process = Popen(command, stderr=subprocess.DEVNULL)
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
-@pytest.fixture(scope="module")
-def server(explored, of_one_interest, tmp_path_factory):
-    """Answers with the model of several interests, and with `popular`, which has one."""
-    models = tmp_path_factory.mktemp("models")
-    shutil.copytree(explored.folder / MODELS / "exact", models / "exact")
-    shutil.copytree(of_one_interest / MODELS / "exact", models / "popular")
-    server = Server(models)
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def address(explored, titles, server):
-    """Where the explorer shows its page; the server of the model may still be starting."""
-    command = ["-m", "tfrs_timirec.explore", explored.model, "--titles", titles]
-    command += ["--categories_column=kind", "--server", server.url, "--no_browser"]
+@contextmanager
+def explorer(explored, *flags):
+    """Where the explorer shows its page, and its process."""
+    command = ["-m", "tfrs_timirec.explore", explored.model, "--titles", explored.titles.titles]
+    command += ["--categories_column=kind", "--no_browser", *flags]
     process = Popen(command, stdout=subprocess.PIPE, text=True)
-    line = process.stdout.readline()
-    yield re.search(r"http://127\.0\.0\.1:\d+/", line)[0]
-    process.send_signal(signal.SIGINT)
+    try:
+        line = process.stdout.readline()
+        yield re.search(r"http://127\.0\.0\.1:\d+/", line)[0], process
+    finally:
+        process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130
+
+
+@pytest.fixture(scope="module")
+def running(explored):
+    with explorer(explored) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def address(running):
+    return running[0]
 
 
 @pytest.fixture(scope="module")
@@ -95,20 +84,20 @@ def browser():
 
 
 @pytest.fixture
-def show(browser, address, server):
+def show(browser, address):
     """Opens the page; in the end nothing may have gone wrong there, nor another host be asked."""
     opened = []
 
-    def show(trouble: bool = False, **settings) -> Page:
+    def show(trouble: bool = False, routes: dict = {}, **settings) -> Page:  # noqa: B006
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | settings)
         page = context.new_page()
+        for url, answer in routes.items():
+            page.route(url, answer)
         told: list[str] = []
         page.on("console", lambda m: told.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: told.append(str(error)))
         page.on("request", lambda r: r.url.startswith(address) or told.append(r.url))
         opened.append((context, told, trouble))
-        while not answers(f"{server.url}/v1/models/exact"):
-            time.sleep(0.1)
         page.goto(address)
         expect(ranking(page).first).to_be_visible()
         return page
@@ -249,8 +238,9 @@ def test_a_recommendation_leads_to_its_reason(show):
 
 def test_the_map_tells_and_takes_the_item_under_the_pointer(show):
     page = show()
-    page.get_by_role("button", name="Start empty").click()
     page.get_by_label("PCA").check()
+    settled(page)
+    page.get_by_role("button", name="Start empty").click()
     canvas = page.get_by_role("img", name=re.compile("60 items by PCA"))
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
@@ -280,11 +270,10 @@ def test_nothing_is_wider_than_the_screen_and_axe_finds_nothing_serious(show, sc
     assert not serious, [(v["id"], [node["html"] for node in v["nodes"]]) for v in serious]
 
 
-def test_one_interest_is_shown_as_one(browser, of_one_interest, server):
-    url = model_url(f"{server.url}/v1/models/popular", "exact")
-    config = uvicorn.Config(site(of_one_interest / DATA, "exact", url), log_level="error")
-    running = uvicorn.Server(config)
-    with socket.socket() as listening:
+def test_one_interest_is_shown_as_one(browser, of_one_interest):
+    with alone(of_one_interest / MODELS / "exact" / "1") as url, socket.socket() as listening:
+        app = site(of_one_interest / DATA, "exact", model_url(url, "exact"))
+        running = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         listening.bind(("127.0.0.1", 0))
         thread = threading.Thread(target=running.run, args=[[listening]], daemon=True)
         thread.start()
@@ -324,21 +313,63 @@ def test_what_does_not_fit_is_told(browser, address, explored, file, change, tol
     page.close()
 
 
-def test_another_site_cannot_read_the_page_by_a_name_of_its_own(address, server):
+def test_what_is_wrong_with_the_titles_is_told_and_the_page_works_without(show, explored):
+    def without(route):
+        about = json.loads((explored.folder / DATA / "about.json").read_text())
+        route.fulfill(json=about | {"trouble": "The titles t.csv have no column name."})
+
+    def bare(route):
+        items = json.loads((explored.folder / DATA / "items.json").read_text())
+        route.fulfill(json={name: items[name] for name in ("ids", "counts")})
+
+    page = show(routes={"**/data/about.json": without, "**/data/items.json": bare})
+    expect(page.get_by_text("The titles t.csv have no column name.")).to_be_visible()
+    choose(page, "Add an item", "i9")
+    settled(page)
+    assert page.locator(".history .items .title").first.inner_text() == "i9"
+    assert all(re.fullmatch(r"i\d+", title.split()[0]) for title in titles_of(page))
+
+
+def test_another_site_cannot_read_the_page_by_a_name_of_its_own(address):
     for path in ("", "data/users.json", "v1/models/exact"):
         request = urllib.request.Request(address + path, headers={"Host": "evil.example"})
         with pytest.raises(urllib.error.HTTPError, match="400"):
             urllib.request.urlopen(request)
 
 
-def test_a_server_that_goes_away_is_told_and_the_page_goes_on_when_it_is_back(show, server):
-    page = show(trouble=True)
-    server.stop()
+def test_a_server_that_ends_is_told_and_the_page_goes_on_when_it_is_back(show, running):
+    page, (_, process) = show(trouble=True), running
+    children = Path(f"/proc/{process.pid}/task").glob("*/children")
+    (server,) = "".join(path.read_text() for path in children).split()
+    os.kill(int(server), signal.SIGKILL)
     choose(page, "Add an item", "garden thing 9")
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("The server of the model does not answer")
-    server.start()
-    expect(alert).to_be_empty(timeout=60_000)
+    assert "ended, and is started again" in process.stdout.readline()
+    expect(alert).to_be_empty(timeout=180_000)
     expect(page.locator(".history .items .title").first).to_have_text("Garden thing 9")
     settled(page)
     expect(page.locator(".ranking:not(.best) .reason").first).to_contain_text("because of")
+
+
+def test_a_server_that_is_nothing_but_its_protocol_will_do(browser, explored):
+    """One that needs each input named, and has no model but this one."""
+    version = explored.folder / MODELS / "exact" / "1"
+    with alone(version) as url, explorer(explored, "--server", url) as (address, _):
+        page = browser.new_page()
+        page.goto(address)
+        choose(page, "Users", "u17")
+        settled(page)
+        expect(page.locator(".state")).to_have_text("Server: version 1")
+        before = titles_of(page)
+        page.get_by_role("slider", name="Weight of interest A").press("Home")
+        settled(page)
+        assert titles_of(page) != before
+        page.get_by_role("slider", name="Diversity of categories").press("End")
+        settled(page)
+        page.get_by_role("button", name="Start empty").press("Enter")
+        expect(page.get_by_role("heading", name="Most popular")).to_be_visible()
+        settled(page)
+        expect(page.locator(".ranking .place")).to_have_count(10)
+        expect(page.get_by_role("alert")).to_be_empty()
+        page.close()

@@ -11,5 +11,7 @@ def test_memory_after_requests_and_swaps_is_what_it_was(exports):
     # The first swap makes the server hold two versions for a moment, as each further one does.
     _, first, *_, last = found["sizes"]
     assert last <= 1.05 * first, found
-    assert found["statuses"]["OK"] > 1_000
-    assert found["statuses"].keys() <= {"OK", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED"}
+    by_grpc, by_rest = found["statuses"]["OK"], found["statuses"][200]
+    assert min(by_grpc, by_rest) > 500, found
+    expected = {"OK", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", 200, 400, "broken off"}
+    assert found["statuses"].keys() <= expected

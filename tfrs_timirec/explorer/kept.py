@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,15 +32,15 @@ def kept(model: Path, settings: ExportSettings, tell: Callable[[str], object]) -
 
     It lies beside the model's own folder and has `.explorer` after its name. It holds `data`, what
     the page reads, and `models`, what a server answers with. It is written beside and renamed.
+    What is wrong with the titles stands on the page, which does without them then.
 
     Args:
         model: The folder of a saved recommender.
         settings: The file of titles and its columns.
-        tell: Is called with what is done, as it takes long.
+        tell: Is called with what is done, as it takes long, and with what is wrong.
 
     Raises:
-        UserError: If the model or the titles cannot be read, no item has a title, or the folder
-            cannot be written.
+        UserError: If the model cannot be read, or the folder cannot be written.
     """
     folder = model.with_name(f"{model.name}.explorer")
     restore(folder)
@@ -57,11 +58,10 @@ def _key(model: Path, settings: ExportSettings) -> str:
     except OSError:
         raise UserError(f"{model} is no saved recommender and no run that has ended.") from None
     if settings.titles is not None:
-        titles = Path(settings.titles)
         try:
-            parts.append(file_digest(titles))
-        except OSError as error:
-            raise UserError(f"The titles {titles} cannot be read: {error.strerror}.") from None
+            parts.append(file_digest(Path(settings.titles)))
+        except OSError:
+            parts.append(settings.titles)
         parts += [settings.titles_id_column, settings.titles_column, settings.categories_column]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -86,13 +86,20 @@ def _write(
 
     recommender = Recommender.load(model)
     store = recommender.sequences
-    titles = read_metadata(settings, settings.titles_column, store.item_ids)
-    if titles is not None and not any(titles):
-        raise UserError(
-            f"The titles {settings.titles} have none for any of the model's items: is "
-            f"{settings.titles_id_column} the column of the ids that it was trained with?"
-        )
-    categories = read_categories(settings, store.item_ids)
+    trouble = None
+    try:
+        titles = read_metadata(settings, settings.titles_column, store.item_ids)
+        categories = read_categories(settings, store.item_ids)
+        if titles is not None and not any(titles):
+            raise UserError(
+                f"The titles {settings.titles} have none for any of the model's items: is "
+                f"{settings.titles_id_column} the column of the ids that it was trained with?"
+            )
+    except UserError as error:
+        trouble = str(error)
+        tell(f"{trouble} The page does without titles.")
+        titles = categories = None
+        settings = replace(settings, titles=None, categories_column=None)
     data = folder / DATA
     data.mkdir()
 
@@ -101,15 +108,16 @@ def _write(
 
     write("items.json", tables.items(recommender, titles, categories))
     write("users.json", tables.users(recommender))
-    tell("Exporting the model")
+    tell("Exporting the model …")
     publish(recommender, folder / MODELS, settings, [MODEL])
-    tell(f"Placing {store.num_items:,} items on the map")
+    tell(f"Placing {store.num_items:,} items on the map …")
     write(
         "maps.json", maps(recommender.item_vectors(), recommender.counts, recommender.settings.seed)
     )
-    tell("Judging the interests")
+    tell("Judging the interests …")
     write("quality.json", quality(recommender))
-    write(_ABOUT, _about(recommender, key) | {"padding": Vocabulary(store.item_ids).padding})
+    padding = Vocabulary(store.item_ids).padding
+    write(_ABOUT, _about(recommender, key) | {"padding": padding, "trouble": trouble})
 
 
 def _spread(recommender: "Recommender") -> float:

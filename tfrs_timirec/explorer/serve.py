@@ -9,6 +9,7 @@ import webbrowser
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import urllib3
@@ -23,6 +24,8 @@ from tfrs_timirec.training.run import model_in
 # Between two looks whether the server answers.
 LOOK_SECONDS = 0.1
 DRAIN_SECONDS = 1
+# Before it is started again; Ctrl-C ends the server and, a moment later, this process.
+PAUSE_SECONDS = 1
 
 
 def explore(
@@ -38,14 +41,12 @@ def explore(
         browser: Whether to open it.
 
     Raises:
-        UserError: If the model, the titles or the port cannot be used.
+        UserError: If the model or the port cannot be used.
     """
     if server:
         model_url(server, MODEL)
     with _listening(port) as listening:
-        folder = kept(
-            model_in(model).resolve(), settings, lambda told: print(f"{told} …", flush=True)
-        )
+        folder = kept(model_in(model).resolve(), settings, _tell)
         with nullcontext(server) if server else _server(folder / MODELS) as address:
             app = site(folder / DATA, MODEL, model_url(address, MODEL))
             page = f"http://{HOST}:{listening.getsockname()[1]}/"
@@ -63,8 +64,11 @@ def _listening(port: int) -> Iterator[socket.socket]:
     """A socket that listens on the loopback, taken before any work."""
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Else the end of an answer waits for the browser to acknowledge its beginning.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             listening.bind((HOST, port))
+            listening.listen()
         except OSError as error:
             raise UserError(
                 f"The port {port} of {HOST} cannot be listened on ({error.strerror}): name another "
@@ -75,29 +79,53 @@ def _listening(port: int) -> Iterator[socket.socket]:
 
 @contextmanager
 def _server(models: Path) -> Iterator[str]:
-    """The URL of a server's REST, a process of its own; it answers by then."""
+    """The URL of a server's REST, a process of its own that is started again when it ends.
+
+    It answers by then.
+    """
     with _listening(0) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "tfrs_timirec.export.server", str(models)]
     command += ["--port=0", f"--rest_port={port}", f"--drain_seconds={DRAIN_SECONDS}"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    # A full pipe would stop it.
+    start = partial(subprocess.Popen, command, stderr=subprocess.PIPE, text=True)
+    first = process = start()
     told: deque[str] = deque(maxlen=1)
-    reading = threading.Thread(target=told.extend, args=[process.stderr], daemon=True)
-    reading.start()
+    ended = threading.Event()
+
+    def keep() -> None:
+        nonlocal process
+        while True:
+            # A full pipe would stop it.
+            told.extend(process.stderr)
+            process.wait()
+            if ended.wait(PAUSE_SECONDS):
+                return
+            _tell(f"The server of the model ended, and is started again: {' '.join(told).strip()}")
+            process = start()
+            # `end` may have seen the one before.
+            if ended.is_set():
+                process.terminate()
+
+    keeping = threading.Thread(target=keep, daemon=True)
+    keeping.start()
 
     def end() -> None:
+        ended.set()
         process.terminate()
-        process.wait()
+        keeping.join()
 
     url = f"http://{HOST}:{port}"
     with cleaning(end):
         while not _answers(model_url(url, MODEL)):
-            if process.poll() is not None:
-                reading.join()
+            if first.poll() is not None:
+                end()
                 raise UserError(f"The server of the model ended: {' '.join(told).strip()}")
             time.sleep(LOOK_SECONDS)
         yield url
+
+
+def _tell(told: str) -> None:
+    print(told, flush=True)
 
 
 def _answers(url: str) -> bool:

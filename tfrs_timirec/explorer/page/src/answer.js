@@ -7,16 +7,19 @@ export const DEPTH = 100;
  * All that the page shows of a user.
  *
  * One request has several rows with the same history: first with the weights that the interests
- * have on the page, then each interest alone, whose best items are the nearest to it. The best of
- * all those are what the best-matching interest would recommend: the highest score that any of the
- * interests gives. `vectorsOf` keeps the vectors of a history, which change with nothing else.
+ * have on the page, then each interest alone, whose best items are the nearest to it, and, where the
+ * weights are not those that the model predicts, with those. The best items of the interests are
+ * what the best-matching one would recommend: the highest score that any of them gives. Only the
+ * map by PCA needs the vectors, for which there is another request.
  */
-export async function answerOf(question, server, data, vectorsOf) {
+export async function answerOf(question, server, data) {
   const { about, items } = data;
-  const { history, times, seen, gains, diversity, k, categories } = question;
+  const { history, times, seen, gains, diversity, k, categories, map } = question;
   const count = about.interests;
   const alone = Array.from({ length: count }, (_, i) => gains.map((_, j) => Number(i === j)));
-  const rows = count > 1 ? [gains, ...alone] : [gains];
+  const predicted = gains.map(() => 1);
+  const touched = gains.some((gain) => gain !== 1);
+  const rows = count > 1 ? [gains, ...alone, ...(touched ? [predicted] : [])] : [gains];
   const ids = history.length ? history.map((item) => items.ids[item]) : [about.padding];
   const chosen = categories.size ? inCategories(items, categories) : [];
   const user = { history: [ids], ...(about.reads_times && { times: [times.length ? times : [0]] }) };
@@ -32,18 +35,18 @@ export async function answerOf(question, server, data, vectorsOf) {
   };
   const [lists, vectors] = await Promise.all([
     server.predict(diversity ? "diverse" : "explain", inputs),
-    vectorsOf.get(history) ?? server.predict("user_vectors", user),
+    map === "pca" ? server.predict("user_vectors", user) : null,
   ]);
-  vectorsOf.set(history, vectors);
   const found = lists.item_ids.map((row, i) => listed(row, lists.scores[i], data));
-  const [ranking, ...nearest] = found;
+  const ranking = found[0];
+  const nearest = found.slice(1, 1 + alone.length);
   ranking.forEach((entry, place) => (entry.interest = lists.item_interests[0][place]));
   const attention = lists.attention[0];
   const interests = Array.from({ length: count }, (_, i) => ({
     number: i,
-    predicted: vectors.interest_weights[0][i],
+    predicted: lists.interest_weights.at(touched ? -1 : 0)[i],
     weight: lists.interest_weights[0][i],
-    vector: vectors.interests[0][i],
+    vector: vectors?.interests[0][i],
     shares: history.map((_, position) => attention[position][i]),
     nearest: nearest[i] ?? ranking,
   }));

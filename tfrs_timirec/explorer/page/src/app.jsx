@@ -39,6 +39,7 @@ export function App({ data }) {
           {trouble ? "Server: trouble" : health.version ? `Server: version ${health.version}` : "Server: …"}
         </p>
       </header>
+      {about.trouble && <p class="notice">{about.trouble} Items are shown by their ids.</p>}
       <div role="alert">{trouble && <p class="notice">{trouble}</p>}</div>
       <main aria-busy={!trouble && answer?.question !== question}>
         <History {...{ data, user, setUser, choose, answer }} />
@@ -46,7 +47,7 @@ export function App({ data }) {
           <Interests {...{ data, interests, answer, controls, change }} />
           <Recommendations {...{ data, interests, answer, controls, change }} diverse={health.diverse} />
         </div>
-        <ItemMap {...{ data, interests, answer }} add={(item) => setUser(withItem(user, item))} />
+        <ItemMap {...{ data, interests, answer, controls, change }} add={(item) => setUser(withItem(user, item))} />
         <Quality data={data} />
       </main>
     </>
@@ -58,6 +59,7 @@ export const untouched = (about) => ({
   diversity: 0,
   k: 10,
   categories: new Set(),
+  map: "tsne",
 });
 
 function userOf({ about, users }, number) {
@@ -85,12 +87,11 @@ export function withItem(user, item) {
  */
 function useAnswer(question, server, data, epoch) {
   const [state, setState] = useState([null, null]);
-  const vectorsOf = useMemo(() => new WeakMap(), [epoch]);
   const newest = useRef();
   const busy = useRef(false);
   // Not after the next frame, as another effect would be.
   useLayoutEffect(() => {
-    newest.current = [question, vectorsOf];
+    newest.current = { question };
     if (busy.current) return;
     (async () => {
       busy.current = true;
@@ -98,7 +99,7 @@ function useAnswer(question, server, data, epoch) {
       do {
         asked = newest.current;
         try {
-          const answer = await answerOf(asked[0], server, data, asked[1]);
+          const answer = await answerOf(asked.question, server, data);
           setState([answer, null]);
         } catch (error) {
           setState(([answer]) => [answer, error.message]);

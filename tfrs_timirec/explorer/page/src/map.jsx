@@ -14,9 +14,9 @@ const AMID = 10;
 const KINDS = { tsne: "t-SNE", pca: "PCA" };
 
 /** The items in two dimensions, and where the history, its interests and the query are. */
-export function ItemMap({ data, interests, answer, add }) {
+export function ItemMap({ data, interests, answer, controls, change, add }) {
   const { about, maps, titleOf } = data;
-  const [kind, setKind] = useState("tsne");
+  const { map: kind } = controls;
   const [under, setUnder] = useState(null);
   const [width, setWidth] = useState(0);
   const frame = useRef();
@@ -29,7 +29,10 @@ export function ItemMap({ data, interests, answer, add }) {
   // Before the page is laid out there is no room.
   const points = useMemo(() => (maps && width ? scaled(maps, kind, width, height) : null), [kind, width]);
   const marks = useMemo(
-    () => (points && answer?.question.history.length ? placed(maps, kind, points, interests, answer, about.queries) : []),
+    () =>
+      points && answer?.question.history.length && answer.question.map === kind
+        ? placed(maps, kind, points, interests, answer, about.queries)
+        : [],
     [points, interests, answer],
   );
 
@@ -99,7 +102,7 @@ export function ItemMap({ data, interests, answer, add }) {
           <legend class="hidden">How the map is made</legend>
           {Object.entries(KINDS).map(([value, name]) => (
             <label key={value}>
-              <input type="radio" name="map" checked={kind === value} onChange={() => setKind(value)} />
+              <input type="radio" name="map" checked={kind === value} onChange={() => change({ map: value })} />
               {name}
             </label>
           ))}
@@ -170,7 +173,7 @@ function placed(maps, kind, { of, x, y }, interests, { ranking }, queries) {
   const marked = interests.map(({ number, vector, nearest }) => ({ number, vector, nearest }));
   // Where each interest is a query of its own, there is none beside.
   if (queries < interests.length) {
-    const sum = interests[0].vector.map((_, d) => interests.reduce((s, i) => s + i.weight * i.vector[d], 0));
+    const sum = interests[0].vector?.map((_, d) => interests.reduce((s, i) => s + i.weight * i.vector[d], 0));
     marked.push({ number: null, vector: sum, nearest: ranking });
   }
   return marked.map(({ number, vector, nearest }) => {

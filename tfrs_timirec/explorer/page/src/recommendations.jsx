@@ -19,7 +19,7 @@ export function Recommendations({ data, interests, answer, controls, change, div
   const { k } = controls;
   const ranking = answer?.ranking.slice(0, k) ?? [];
   const best = answer?.bestMatch.slice(0, k) ?? [];
-  const places = new Map(ranking.map(({ item }, place) => [item, place + 1]));
+  const shown = new Set(ranking.map(({ item }) => item));
   const bestPlaces = new Map((answer?.bestMatch ?? []).map(({ item }, place) => [item, place + 1]));
   const next = answer?.question.next ?? -1;
   return (
@@ -30,21 +30,16 @@ export function Recommendations({ data, interests, answer, controls, change, div
       <div class="rankings">
         <div>
           <h3 id="ranking-title">{heading}</h3>
-          <ol class="ranking" aria-labelledby="ranking-title">
-            {ranking.map(({ item, interest }, place) => (
-              <li key={item} class={item === next ? "next" : ""}>
-                <span class="place">{place + 1}</span>
-                <span class="title">
-                  {titleOf(item)}
-                  {item === next && <em> came next</em>}
-                </span>
-                {compared && <Moved from={bestPlaces.get(item)} to={place + 1} />}
+          <Ranking {...{ entries: ranking, next, titleOf }} labelledby="ranking-title">
+            {({ item, interest }, place) => (
+              <>
+                {compared && <Moved from={bestPlaces.get(item)} to={place} />}
                 {interest >= 0 && interests[interest] && (
                   <Reason interest={interests[interest]} titleOf={titleOf} several={about.interests > 1} />
                 )}
-              </li>
-            ))}
-          </ol>
+              </>
+            )}
+          </Ranking>
           {answer && ranking.length < k && (
             <p class="quiet">No more items are left{controls.categories.size > 0 && " in these categories"}.</p>
           )}
@@ -52,25 +47,38 @@ export function Recommendations({ data, interests, answer, controls, change, div
         {compared && (
           <div>
             <h3 id="best-title">By the best match, ComiRec’s way</h3>
-            <ol class="ranking best" aria-labelledby="best-title">
-              {best.map(({ item, interest }, place) => (
-                <li key={item} class={item === next ? "next" : ""}>
-                  <span class="place">{place + 1}</span>
-                  <span class="title">
-                    {titleOf(item)}
-                    {item === next && <em> came next</em>}
-                  </span>
-                  <span class="moved">{!places.has(item) && <strong>only here</strong>}</span>
+            <Ranking {...{ entries: best, next, titleOf }} kind="best" labelledby="best-title">
+              {({ item, interest }) => (
+                <>
+                  <span class="moved">{!shown.has(item) && <strong>only here</strong>}</span>
                   <span class="reason">
                     <Badge number={interest} />
                   </span>
-                </li>
-              ))}
-            </ol>
+                </>
+              )}
+            </Ranking>
           </div>
         )}
       </div>
     </section>
+  );
+}
+
+/** `children` says what stands beside an entry's title, by the entry and its place. */
+function Ranking({ entries, next, titleOf, kind = "", labelledby, children }) {
+  return (
+    <ol class={`ranking ${kind}`} aria-labelledby={labelledby}>
+      {entries.map((entry, index) => (
+        <li key={entry.item} class={entry.item === next ? "next" : ""}>
+          <span class="place">{index + 1}</span>
+          <span class="title">
+            {titleOf(entry.item)}
+            {entry.item === next && <em> came next</em>}
+          </span>
+          {children(entry, index + 1)}
+        </li>
+      ))}
+    </ol>
   );
 }
 
