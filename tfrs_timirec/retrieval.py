@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -57,11 +57,6 @@ class Retrieval:
         self._queries = tf.function(
             lambda inputs: system.query_vectors(inputs), reduce_retracing=True, autograph=False
         )
-        self._products = tf.function(
-            lambda queries, items: tf.matmul(queries, items, transpose_b=True),
-            reduce_retracing=True,
-            autograph=False,
-        )
         self._origins = tf.function(self._origin, reduce_retracing=True, autograph=False)
 
     def best(
@@ -76,27 +71,21 @@ class Retrieval:
             explain: Whether to say where they come from.
         """
         vectors = self._system.user_tower.output["query_vectors"].shape[1]
-        forbidden = np.flatnonzero(~allowed)
 
         def answer(batch: tuple[np.ndarray, int]) -> Best:
             block, width = batch
             inputs = histories.inputs(block, width)
             unknown = ~inputs["history"].any(axis=1)
-            queries = self._queries(inputs)
             rows, items = histories.no_candidates(block)
-            places, scores = np.zeros((len(block), 0), int), np.zeros((len(block), 0), np.float32)
-            for begin in range(0, len(allowed), ITEMS_A_BLOCK):
-                end = min(begin + ITEMS_A_BLOCK, len(allowed))
-                found = self._scores(queries, begin, end)
-                found[unknown] = self._popularity[begin:end]
-                found[:, ~allowed[begin:end]] = -np.inf
+
+            def change(scores: np.ndarray, begin: int) -> None:
+                end = begin + scores.shape[1]
+                scores[unknown] = self._popularity[begin:end]
+                scores[:, ~allowed[begin:end]] = -np.inf
                 here = (items > begin) & (items <= end)
-                found[rows[here], items[here] - 1 - begin] = -np.inf
-                best = top_k(found, min(k, end - begin))
-                places = np.concatenate([places, begin + best[0]], axis=1)
-                scores = np.concatenate([scores, best[1]], axis=1)
-                # Of equal ones the first remain first, since the blocks come in their order.
-                places, scores = first_k(places, scores, k)
+                scores[rows[here], items[here] - 1 - begin] = -np.inf
+
+            places, scores = exact_best(self._queries(inputs), self._items, k, change)
             items = np.where(np.isfinite(scores), places + 1, 0).astype(np.int32)
             if not explain:
                 return Best(block, items, scores)
@@ -105,12 +94,6 @@ class Retrieval:
         # A block a core: what is not a matrix product has one thread each.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             yield from pool.map(answer, histories.batches(max(1, VECTORS_A_BLOCK // vectors)))
-
-    def _scores(self, queries, begin, end):
-        users, vectors, size = queries.shape
-        products = self._products(tf.reshape(queries, [-1, size]), self._items[begin:end])
-        # NumPy's view of a tensor's memory is read-only; its maximum is not.
-        return np.asarray(products).reshape(users, vectors, -1).max(axis=1)
 
     def _origin(self, inputs, places):
         given = self._system.represent(inputs)
@@ -121,11 +104,47 @@ class Retrieval:
         return origin, weights, given["attention"]
 
 
+def exact_best(
+    queries: tf.Tensor,
+    items: tf.Tensor,
+    k: int,
+    change: Callable[[np.ndarray, int], None] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The items with the highest maximum over the M dot products, the best first.
+
+    Args:
+        queries: float32 [users, M, D].
+        items: float32 [items, D].
+        k: How many, at most the catalogue's size.
+        change: Called with the scores of a block of items, float32 [users, n], and the place of its
+            first item, to change them before they are compared.
+
+    Returns:
+        int64 [users, k], places, of equal scores the first one first, and float32 [users, k].
+    """
+    users, vectors, size = queries.shape
+    places, best = np.zeros((users, 0), np.int64), np.zeros((users, 0), np.float32)
+    for begin in range(0, len(items), ITEMS_A_BLOCK):
+        block = items[begin : begin + ITEMS_A_BLOCK]
+        products = tf.matmul(tf.reshape(queries, [-1, size]), block, transpose_b=True)
+        # NumPy's view of a tensor's memory is read-only; its maximum is not.
+        scores = np.asarray(products).reshape(users, vectors, -1).max(axis=1)
+        if change:
+            change(scores, begin)
+        found, values = top_k(scores, min(k, len(block)))
+        places = np.concatenate([places, begin + found], axis=1)
+        best = np.concatenate([best, values], axis=1)
+        # Of equal ones the first remain first, since the blocks come in their order.
+        places, best = _first_k(places, best, k)
+    return places, best
+
+
 def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k largest of each row, the largest first; of equal ones the first.
 
     The k groups with the largest maxima hold k items that are not smaller than the smallest of
-    these maxima. So only the few items that are not smaller than it need to be sorted.
+    these maxima. So only the few items that are not smaller than it need to be sorted. Groups of
+    about √(n / k) items leave as few maxima as items; maxima are the cheaper ones to compare.
 
     Args:
         scores: float32 [rows, n].
@@ -147,19 +166,9 @@ def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     values = np.full(inside.shape, -np.inf, np.float32)
     places[inside] = found % count
     values[inside] = scores.ravel()[found]
-    return first_k(places, values, k)
+    return _first_k(places, values, k)
 
 
-def first_k(places: np.ndarray, scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first k of each row by descending score; equal ones stay in their order.
-
-    Args:
-        places: int64 [rows, n].
-        scores: float32 [rows, n].
-        k: How many.
-
-    Returns:
-        int64 [rows, min(k, n)], places, and float32 likewise, scores.
-    """
+def _first_k(places, scores, k):
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(places, order, axis=1), np.take_along_axis(scores, order, axis=1)
