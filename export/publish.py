@@ -160,8 +160,8 @@ def _search(name: str, recommender: Recommender, settings: ExportSettings) -> tu
         missed = f"; the target of {settings.target_recall} was not reached, and this is the best"
         return search, (
             f"a ScaNN index of {search.leaves:,} leaves, of which a query searches "
-            f"{search.leaves_to_search:,} or more; {search.reordering} candidates for each item asked for "
-            f"are scored, in {settings.quantize}. It finds {search.recall:.3f} of the exact best "
+            f"{search.leaves_to_search:,} or more; {search.reordering} candidates for each item "
+            f"asked for are scored, in {settings.quantize}. It finds {search.recall:.3f} of the exact best "
             f"{RECALL_AT} of {len(queries):,} users"
             f"{missed if search.recall < settings.target_recall else ''}"
         )

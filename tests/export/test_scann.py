@@ -95,7 +95,10 @@ def test_int8_vectors_take_less_memory_and_the_scores_are_exact(recommenders, ex
 
 
 def test_the_card_says_what_is_reached(recommenders, exports, tmp_path):
-    said = r"searches (\S+) or more; (\d+) candidates .* finds (\d\.\d{3}) of the exact best 100 of 256 users"
+    said = (
+        r"searches (\S+) or more; (\d+) candidates .* "
+        r"finds (\d\.\d{3}) of the exact best 100 of 256 users"
+    )
     card = (exports["comirec"] / "scann" / "1" / "model_card.md").read_text()
     assert float(re.search(said, card)[3]) >= 0.95
     assert "not reached" not in card
