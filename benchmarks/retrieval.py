@@ -1,9 +1,10 @@
 """Measures ScaNN against exact retrieval: recall, queries a second, building time and memory.
 
-python -m benchmarks.retrieval RUN [--sizes 1000000 10000000] [--picture docs/retrieval.svg]
+python -m benchmarks.retrieval [--sizes '[12000, 100000, 1000000]'] [--run RUN] [--picture FILE]
 
-The first catalogue is that of the run, with its trained vectors and users; the others are
-synthetic, in overlapping clusters of a thousand items.
+With a run, the first catalogue is its own, with its trained vectors and users; the others are
+synthetic, in overlapping clusters of a thousand items. The index is calibrated with other queries
+than it is measured with.
 """
 
 import multiprocessing
@@ -19,10 +20,12 @@ from tfrs_timirec.errors import run_command
 K = 100
 QUERIES = 1_000
 SIZE = 64
+# Of the queries, those that the index is calibrated with.
+CALIBRATION = 256
 BATCHES = (1, 64)
 SECONDS = 3.0
-# Candidates scored exactly for each item asked for, and multiples of the leaves to search.
-EFFORTS = [(1, 0.2), (2, 0.2), (4, 0.2), (4, 1.0), (4, 4.0), (10, 4.0)]
+# Candidates scored for each item asked for, and the share of the leaves that is searched.
+EFFORTS = [(1, 0.01), (2, 0.01), (4, 0.01), (4, 0.05), (4, 0.2), (10, 0.2), (32, 0.2)]
 
 
 @dataclass
@@ -35,40 +38,46 @@ class Point:
 
 @dataclass
 class Result:
-    """Of one catalogue; `default` is the export's own choice of effort."""
+    """Of one catalogue; `default` and `int8` are the export's own choice of effort."""
 
     name: str
     exact: Point
     default: Point
+    int8: Point
+    chosen: str
     efforts: list[Point]
     seconds: float
     gigabytes: float
 
 
-def main(run: Path, sizes: list[int] = [1_000_000], picture: Path | None = None) -> None:  # noqa: B006
+def main(
+    sizes: list[int] = [12_000, 100_000, 1_000_000],  # noqa: B006
+    run: Path | None = None,
+    picture: Path | None = None,
+) -> None:
     """Measures, prints a Markdown table and draws the picture.
 
     Args:
-        run: The run folder whose trained vectors are the first catalogue.
         sizes: Items of the synthetic catalogues.
+        run: The run folder whose trained vectors are the first catalogue.
         picture: An image file.
     """
-    run_command(lambda: measure(run, sizes, picture))
+    run_command(lambda: measure(sizes, run, picture))
 
 
-def measure(run: Path, sizes: list[int], picture: Path | None) -> None:
+def measure(sizes: list[int], run: Path | None, picture: Path | None) -> None:
     results = []
-    for source in (run, *sizes):
+    for source in (*([run] if run else []), *sizes):
         # A process each, so that the peak of memory is that of this catalogue.
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            results.append(pool.apply(of_catalogue, [source]))
+            results.append(pool.apply(of_catalogue, [source, picture is not None]))
         print(row(results[-1]), flush=True)
     print(f"\n{table(results)}")
     if picture:
         draw(results, picture)
 
 
-def of_catalogue(source: Path | int) -> Result:
+def of_catalogue(source: Path | int, picture: bool) -> Result:
     import resource
 
     import tensorflow as tf
@@ -77,7 +86,7 @@ def of_catalogue(source: Path | int) -> Result:
     from tfrs_timirec.export.settings import ExportSettings
 
     items, queries = trained(source) if isinstance(source, Path) else clustered(source)
-    queries = tf.constant(queries)
+    calibration, queries = tf.split(tf.constant(queries), [CALIBRATION, QUERIES])
 
     def compiled(search):
         signature = [tf.TensorSpec([None, *queries.shape[1:]]), tf.TensorSpec([], tf.int32)]
@@ -104,19 +113,21 @@ def of_catalogue(source: Path | int) -> Result:
         return calls * batch / (time.perf_counter() - begin)
 
     begin = time.perf_counter()
-    scann = ScannSearch(items, ExportSettings())
+    scann = ScannSearch(items, calibration, ExportSettings())
     seconds = time.perf_counter() - begin
     gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     unbounded = ExportSettings(request_scores=max(BATCHES) * len(items))
     exact = compiled(ExactSearch(items, unbounded))
     true = answers(exact)
     default = point(compiled(scann))
-    efforts, leaves = [], scann.leaves_to_search
-    for scann.reordering, share in EFFORTS:
-        scann.leaves_to_search = max(1, round(share * leaves))
+    int8 = point(compiled(ScannSearch(items, calibration, ExportSettings(quantize="int8"))))
+    chosen = f"{scann.leaves_to_search:,} of {scann.leaves:,}, {scann.reordering}"
+    efforts = []
+    for scann.reordering, share in EFFORTS if picture else []:
+        scann.leaves_to_search = max(1, round(share * scann.leaves))
         efforts.append(point(compiled(scann)))
     name = f"{len(items):,} {'trained' if isinstance(source, Path) else 'clustered'}"
-    return Result(name, point(exact), default, efforts, seconds, gigabytes)
+    return Result(name, point(exact), default, int8, chosen, efforts, seconds, gigabytes)
 
 
 def trained(run: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +136,9 @@ def trained(run: Path) -> tuple[np.ndarray, np.ndarray]:
 
     recommender = Recommender.load(run)
     sequences, length = recommender.sequences, recommender.settings.model.history_length
-    users = np.random.default_rng(0).choice(sequences.num_users, QUERIES, replace=False)
+    users = np.random.default_rng(0).choice(
+        sequences.num_users, QUERIES + CALIBRATION, replace=False
+    )
     end = sequences.offsets[users + 1]
     lengths = np.minimum(end - sequences.offsets[users], length)
     inside = np.arange(length) < lengths[:, None]
@@ -148,23 +161,24 @@ def clustered(count: int) -> tuple[np.ndarray, np.ndarray]:
         vectors += centres[rng.integers(len(centres), size=size)]
         return vectors
 
-    return around(count), around(QUERIES)[:, None]
+    return around(count), around(QUERIES + CALIBRATION)[:, None]
 
 
 def row(result: Result) -> str:
-    cells = [result.name, f"{result.default.recall:.3f}"]
+    cells = [result.name, result.chosen, f"{result.default.recall:.3f}"]
     for batch in BATCHES:
         exact, scann = result.exact.speed[batch], result.default.speed[batch]
         cells += [f"{exact:,.0f}", f"{scann:,.0f}", f"{scann / exact:.1f}"]
+    cells += [f"{result.int8.recall:.3f}", f"{result.int8.speed[64] / result.exact.speed[64]:.1f}"]
     cells += [f"{result.seconds:.1f}", f"{result.gigabytes:.1f}"]
     return f"| {' | '.join(cells)} |"
 
 
 def table(results: list[Result]) -> str:
-    names = ["items", f"recall@{K}"]
+    names = ["items", "leaves searched, candidates", f"recall@{K}"]
     for batch in BATCHES:
         names += [f"exact, queries/s, batch {batch}", "ScaNN", "ratio"]
-    names += ["build, s", "peak memory, GiB"]
+    names += ["int8: recall", "int8: ratio, batch 64", "build, s", "peak memory, GiB"]
     return "\n".join([f"| {' | '.join(names)} |", "|---" * len(names) + "|", *map(row, results)])
 
 

@@ -1,8 +1,9 @@
 """Typed settings of an export: each field is a command-line flag."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from tfrs_timirec.ranges import Count, Elements, Few
+from tfrs_timirec.ranges import Count, Elements, Few, WholeShare
 
 
 @dataclass
@@ -16,9 +17,12 @@ class ExportSettings:
         titles_id_column: Its column of the item's id.
         titles_column: Its column of the title.
         categories_column: Its column of the category; with it there is a signature `diverse`.
+        target_recall: The share of the exact best 100 that ScaNN is to find, on average.
+        quantize: What ScaNN scores candidates with: `float32`, or `int8`, which takes a quarter of
+            the memory. The scores of answers are in single precision in any case.
         leaves: Leaves of ScaNN's tree; null chooses by the catalogue's size.
-        leaves_to_search: Leaves that a query searches; null chooses by the catalogue's size.
-        reordering: Candidates that ScaNN scores exactly for each item asked for; null is 4.
+        leaves_to_search: Leaves that a query searches; null finds out what the target needs.
+        reordering: Candidates that ScaNN scores for each item asked for; null finds out likewise.
         request_rows: The most users in a request.
         input_elements: The most values in an input, over all users, where a row that stands for all
             counts for each; also the most items that all users together may ask for.
@@ -32,6 +36,8 @@ class ExportSettings:
     titles_id_column: str = "item_id"
     titles_column: str = "title"
     categories_column: str | None = None
+    target_recall: WholeShare = 0.95
+    quantize: Literal["float32", "int8"] = "float32"
     leaves: Count | None = None
     leaves_to_search: Count | None = None
     reordering: Few | None = None

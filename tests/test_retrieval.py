@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from tests.data.stores import store_of
 from tests.evaluation.fixed import Fixed
 from tests.models.variants import INTERESTS, ITEMS, LENGTH, SIZE, make
+from tfrs_timirec import retrieval
 from tfrs_timirec.data.instances import whole_histories
-from tfrs_timirec.retrieval import Retrieval, top_k
+from tfrs_timirec.retrieval import Retrieval, exact_best, top_k
 
 COUNTS = np.random.default_rng(0).permutation(np.arange(3, ITEMS + 3))
 
@@ -147,6 +148,42 @@ def test_many_users_have_several_blocks():
     found = np.concatenate([block.items for block in blocks])
     expected = np.argsort(-scores, axis=1, kind="stable")[:, :5] + 1
     np.testing.assert_array_equal(found, expected[rows])
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 9), st.data())
+def test_blocks_of_items_change_nothing(vectors, count, block, data):
+    """Whole numbers: many ties, of items in different blocks too."""
+    k = data.draw(st.integers(1, count))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    queries = rng.integers(-1, 2, (4, vectors, 3)).astype(np.float32)
+    items = rng.integers(-1, 2, (count, 3)).astype(np.float32)
+    refused = rng.random((4, count)) < 0.3
+
+    def change(scores, begin):
+        scores[refused[:, begin : begin + scores.shape[1]]] = -np.inf
+
+    scores = np.einsum("umd,id->umi", queries, items).max(axis=1)
+    scores[refused] = -np.inf
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retrieval, "ITEMS_A_BLOCK", block)
+        places, found = exact_best(queries, items, k, change)
+    np.testing.assert_array_equal(places, order)
+    np.testing.assert_array_equal(found, np.take_along_axis(scores, order, axis=1))
+    assert found.dtype == np.float32
+
+
+def test_equal_vectors_tie_wherever_they_are(monkeypatch):
+    """In full blocks and in the last one, which is not: the first ones win, in their order."""
+    monkeypatch.setattr(retrieval, "ITEMS_A_BLOCK", 64)
+    rng = np.random.default_rng(5)
+    items = np.repeat(rng.standard_normal((1, SIZE), np.float32), 203, axis=0)
+    for users in (1, 3, 40):
+        queries = rng.standard_normal((users, INTERESTS, SIZE), np.float32)
+        places, scores = exact_best(queries, items, 70)
+        assert (places == np.arange(70)).all()
+        assert (np.ptp(scores, axis=1) == 0).all()
 
 
 @settings(deadline=None, max_examples=200)

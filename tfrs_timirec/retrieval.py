@@ -1,7 +1,8 @@
 """The items with the highest scores: all are scored, so that the answer is exact."""
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,10 +12,9 @@ import tensorflow as tf
 from tfrs_timirec.data.instances import Instances
 from tfrs_timirec.models.base import SequentialRecommender
 
-# Users are scored in blocks of this many, fewer if the catalogue is larger than this allows.
-USERS_A_BLOCK = 256
-SCORES_A_BLOCK = 2**23
-ITEMS_A_GROUP = 10
+# So many query vectors are scored with so many items at a time, whatever the catalogue's size.
+VECTORS_A_BLOCK = 512
+ITEMS_A_BLOCK = 2**14
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +53,10 @@ class Retrieval:
     def __init__(self, system: SequentialRecommender, counts: np.ndarray):
         self._system = system
         self._popularity = (counts / max(1, counts.sum())).astype(np.float32)
-        # D first: the product then reads the catalogue in its order in memory.
-        self._columns = tf.constant(tf.transpose(system.item_vectors()))
-        self._scores = tf.function(self._score, reduce_retracing=True, autograph=False)
+        self._items = system.item_vectors()
+        self._queries = tf.function(
+            lambda inputs: system.query_vectors(inputs), reduce_retracing=True, autograph=False
+        )
         self._origins = tf.function(self._origin, reduce_retracing=True, autograph=False)
 
     def best(
@@ -69,18 +70,22 @@ class Retrieval:
             allowed: bool [items], which items may be recommended.
             explain: Whether to say where they come from.
         """
-        size = max(1, min(USERS_A_BLOCK, SCORES_A_BLOCK // self._system.num_items))
-        forbidden = np.flatnonzero(~allowed)
+        vectors = self._system.user_tower.output["query_vectors"].shape[1]
 
         def answer(batch: tuple[np.ndarray, int]) -> Best:
             block, width = batch
             inputs = histories.inputs(block, width)
-            scores = self._scores(inputs).numpy()
-            scores[~inputs["history"].any(axis=1)] = self._popularity
-            scores[:, forbidden] = -np.inf
+            unknown = ~inputs["history"].any(axis=1)
             rows, items = histories.no_candidates(block)
-            scores[rows, items - 1] = -np.inf
-            places, scores = top_k(scores, k)
+
+            def change(scores: np.ndarray, begin: int) -> None:
+                end = begin + scores.shape[1]
+                scores[unknown] = self._popularity[begin:end]
+                scores[:, ~allowed[begin:end]] = -np.inf
+                here = (items > begin) & (items <= end)
+                scores[rows[here], items[here] - 1 - begin] = -np.inf
+
+            places, scores = exact_best(self._queries(inputs), self._items, k, change)
             items = np.where(np.isfinite(scores), places + 1, 0).astype(np.int32)
             if not explain:
                 return Best(block, items, scores)
@@ -88,31 +93,58 @@ class Retrieval:
 
         # A block a core: what is not a matrix product has one thread each.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            yield from pool.map(answer, histories.batches(size))
-
-    def _score(self, inputs):
-        queries = self._system.represent(inputs)["query_vectors"]
-        vectors, size = queries.shape[1:]
-        scores = tf.matmul(tf.reshape(queries, [-1, size]), self._columns)
-        if vectors > 1:
-            count = self._columns.shape[1]
-            scores = tf.reduce_max(tf.reshape(scores, [-1, vectors, count]), axis=1)
-        return scores
+            yield from pool.map(answer, histories.batches(max(1, VECTORS_A_BLOCK // vectors)))
 
     def _origin(self, inputs, places):
         given = self._system.represent(inputs)
-        found = tf.gather(self._columns, places, axis=1)
-        matches = tf.einsum("ukd,dun->unk", given["interests"], found)
+        found = tf.gather(self._items, places)
+        matches = tf.einsum("ukd,und->unk", given["interests"], found)
         weights = given["interest_weights"]
         origin = tf.argmax(matches * weights[:, None], axis=2, output_type=tf.int32)
         return origin, weights, given["attention"]
+
+
+def exact_best(
+    queries: tf.Tensor,
+    items: tf.Tensor,
+    k: int,
+    change: Callable[[np.ndarray, int], None] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The items with the highest maximum over the M dot products, the best first.
+
+    Args:
+        queries: float32 [users, M, D].
+        items: float32 [items, D].
+        k: How many, at most the catalogue's size.
+        change: Called with the scores of a block of items, float32 [users, n], and the place of its
+            first item, to change them before they are compared.
+
+    Returns:
+        int64 [users, k], places, of equal scores the first one first, and float32 [users, k].
+    """
+    users, vectors, size = queries.shape
+    places, best = np.zeros((users, 0), np.int64), np.zeros((users, 0), np.float32)
+    for begin in range(0, len(items), ITEMS_A_BLOCK):
+        block = items[begin : begin + ITEMS_A_BLOCK]
+        products = tf.matmul(tf.reshape(queries, [-1, size]), block, transpose_b=True)
+        # NumPy's view of a tensor's memory is read-only; its maximum is not.
+        scores = np.asarray(products).reshape(users, vectors, -1).max(axis=1)
+        if change:
+            change(scores, begin)
+        found, values = top_k(scores, min(k, len(block)))
+        places = np.concatenate([places, begin + found], axis=1)
+        best = np.concatenate([best, values], axis=1)
+        # Of equal ones the first remain first, since the blocks come in their order.
+        places, best = _first_k(places, best, k)
+    return places, best
 
 
 def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k largest of each row, the largest first; of equal ones the first.
 
     The k groups with the largest maxima hold k items that are not smaller than the smallest of
-    these maxima. So only the few items that are not smaller than it need to be sorted.
+    these maxima. So only the few items that are not smaller than it need to be sorted. Groups of
+    about √(n / k) items leave as few maxima as items; maxima are the cheaper ones to compare.
 
     Args:
         scores: float32 [rows, n].
@@ -122,16 +154,21 @@ def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         int64 [rows, k], places, and float32 [rows, k], scores.
     """
     rows, count = scores.shape
-    groups = max(k, count // ITEMS_A_GROUP)
+    groups = max(k, count // (2 * math.isqrt(count // k)))
     size = count // groups
     maxima = scores[:, : groups * size].reshape(rows, size, groups).max(axis=1)
     least = np.partition(maxima, groups - k, axis=1)[:, groups - k, None]
-    row, place = np.divmod(np.flatnonzero(scores >= least), count)
-    found = np.bincount(row, minlength=rows)
-    column = np.arange(len(row)) - np.repeat(np.cumsum(found) - found, found)
-    places = np.zeros((rows, found.max()), np.int64)
-    values = np.full(places.shape, -np.inf, np.float32)
-    places[row, column] = place
-    values[row, column] = scores[row, place]
-    order = np.argsort(-values, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(places, order, axis=1), np.take_along_axis(values, order, axis=1)
+    found = np.flatnonzero(scores >= least)
+    ends = np.searchsorted(found, count * np.arange(1, rows + 1))
+    lengths = np.diff(ends, prepend=0)[:, None]
+    inside = np.arange(lengths.max()) < lengths
+    places = np.zeros(inside.shape, np.int64)
+    values = np.full(inside.shape, -np.inf, np.float32)
+    places[inside] = found % count
+    values[inside] = scores.ravel()[found]
+    return _first_k(places, values, k)
+
+
+def _first_k(places, scores, k):
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(places, order, axis=1), np.take_along_axis(scores, order, axis=1)

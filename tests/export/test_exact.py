@@ -1,0 +1,38 @@
+"""The exact search by groups of a large catalogue."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tfrs_timirec.export import retrieval
+from tfrs_timirec.export.retrieval import ExactSearch, best_by_groups
+from tfrs_timirec.export.settings import ExportSettings
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 4), st.integers(1, 70), st.data())
+def test_groups_change_nothing(rows, total, data):
+    """Ties included, of which whole numbers have many."""
+    count = data.draw(st.integers(1, total))
+    numbers = st.integers(-3, 3).map(float) | st.just(-np.inf)
+    drawn = data.draw(st.lists(numbers, min_size=rows * total, max_size=rows * total))
+    scores = np.array(drawn, np.float32).reshape(rows, total)
+    found, places = best_by_groups(tf.constant(scores), tf.constant(count))
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    np.testing.assert_array_equal(places, order)
+    np.testing.assert_array_equal(found, np.take_along_axis(scores, order, axis=1))
+
+
+@pytest.mark.parametrize("vectors", [1, 3])
+@pytest.mark.parametrize("count", [1, 20, 500])
+def test_a_large_catalogue_is_answered_like_a_small_one(monkeypatch, vectors, count):
+    rng = np.random.default_rng(0)
+    items = tf.constant(rng.integers(-2, 3, (500, 4)), tf.float32)
+    queries = tf.constant(rng.integers(-2, 3, (9, vectors, 4)), tf.float32)
+    search = ExactSearch(items, ExportSettings())
+    expected = search(queries, tf.constant(count))
+    monkeypatch.setattr(retrieval, "GROUPED", 500)
+    for found, wanted in zip(search(queries, tf.constant(count)), expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
