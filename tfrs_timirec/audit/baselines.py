@@ -34,7 +34,7 @@ def baselines(task: Task) -> dict[str, dict[str, float]]:
         `METRICS` by baseline; nothing where there is no such user.
     """
     items = _Items(task.counts)
-    nobody = _Neighbours(np.zeros(0, np.int64), np.zeros(0, np.int64), items.as_popular)
+    nobody = _Neighbours(np.zeros(0, np.int64), np.zeros(0, np.int8), items.as_popular)
     users, first = [], 0
     ranks: dict[str, list[np.ndarray]] = {"popularity": [], "repeat": [], "neighbours": []}
     for part in items.parts(task):
@@ -93,7 +93,7 @@ class _Neighbours:
 
     Args:
         pairs: int64 [n], of an item and one that followed it, as `_pairs` numbers them.
-        weights: int64 [n], what each counts; those of equal pairs are added up.
+        weights: int8 [n], what each counts; those of equal pairs are added up.
         as_popular: Of `_Items`.
     """
 
@@ -152,7 +152,7 @@ def _pairs(task: Task, items: _Items, begin: int, end: int) -> tuple[np.ndarray,
             inside = places[places + step < part.split.training_end[owners]]
             pair = store.items[inside].astype(np.int64) * len(items.as_popular)
             pairs.append(pair + store.items[inside + step])
-            weights.append(np.full(len(inside), _WEIGHT // step))
+            weights.append(np.full(len(inside), _WEIGHT // step, np.int8))
     return np.concatenate(pairs), np.concatenate(weights)
 
 

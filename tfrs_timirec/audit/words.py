@@ -1,7 +1,8 @@
 """What the figures of an audit are called, what they mean, and what to do about them."""
 
-import math
 from typing import NamedTuple
+
+from scipy.stats import binomtest
 
 from tfrs_timirec.audit.figures import Audit, Tested
 from tfrs_timirec.data.splits import date_of
@@ -168,11 +169,12 @@ def advice(audit: Audit) -> list[str]:
             continue
         name = max(tested.baselines, key=lambda name: tested.baselines[name]["HR@10"])
         best, users = tested.baselines[name], tested.users - tested.new_users
-        error = 1.96 * math.sqrt(best["HR@10"] * (1 - best["HR@10"]) / users)
+        hits = round(best["HR@10"] * users)
+        interval = binomtest(hits, users).proportion_ci(method="wilson")
         said.append(
-            f"{title}: counting, by {name}, reaches HR@10 {best['HR@10']:.4f} (± {error:.4f}, the "
-            f"95 % interval of {users:,} users) and NDCG@10 {best['NDCG@10']:.4f} on the whole "
-            "catalogue. A system that does not pass that has learned nothing that counting does "
-            "not tell."
+            f"{title}: counting, by {name}, reaches HR@10 {best['HR@10']:.4f} on the whole "
+            f"catalogue ({users:,} users; 95 % interval {interval.low:.4f} to {interval.high:.4f}) "
+            f"and NDCG@10 {best['NDCG@10']:.4f}. A system that does not pass that has learned "
+            "nothing that counting does not tell."
         )
     return said
