@@ -13,6 +13,7 @@ MAY_IMPORT = {
     "config": {"models"},
     "data": {"config"},
     "evaluation": {"data", "models"},
+    "audit": {"commands", "config", "data", "evaluation"},
     "training": {"config", "data", "evaluation", "models"},
     "retrieval": {"data", "models"},
     "answers": {"data", "retrieval"},

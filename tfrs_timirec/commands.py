@@ -5,6 +5,7 @@ from pathlib import Path
 
 # Name → module and what it does.
 COMMANDS = {
+    "audit": ("tfrs_timirec.audit", "says what a log can and cannot show, before anyone trains"),
     "train": ("tfrs_timirec.train", "trains a system from a log and evaluates it"),
     "evaluate": ("tfrs_timirec.evaluate", "evaluates a trained recommender again"),
     "compare": ("tfrs_timirec.compare", "trains several systems and compares them in a report"),

@@ -159,6 +159,18 @@ class ConfigFile(ActionConfigFile):
         cfg[dest][-1] = value
 
 
+class DataConfigFile(ConfigFile):
+    """The same flag where only data and seed are wanted; the other sections are skipped."""
+
+    @staticmethod
+    def apply_config(parser: ArgumentParser, cfg: Namespace, dest: str, value: str) -> None:
+        skipped = {field.name for field in fields(Settings)} - {"data", "seed"}
+        values = read_yaml(config_path(value))
+        wanted = {name: of for name, of in values.items() if name not in skipped}
+        ActionConfigFile.apply_config(parser, cfg, dest, json.dumps(wanted))
+        cfg[dest][-1] = value
+
+
 def config_path(name: str | Path) -> Path:
     """The YAML file of a configuration.
 

@@ -93,8 +93,14 @@ def _point(times: np.ndarray, value: float | str, name: str) -> float:
     return number
 
 
-def _told(time: int) -> str:
-    """A time of the log, with its date if it is one of seconds since 1970."""
+def date_of(time: float) -> str | None:
+    """The date of a time of a log, if it is one of seconds since 1970."""
     if 10**8 <= time < 10**11:
-        return f"{time} ({datetime.fromtimestamp(int(time), UTC):%Y-%m-%d})"
-    return str(time)
+        return f"{datetime.fromtimestamp(int(time), UTC):%Y-%m-%d}"
+    return None
+
+
+def _told(time: int) -> str:
+    """A time of the log, with its date if it has one."""
+    date = date_of(time)
+    return f"{time} ({date})" if date else str(time)

@@ -1,0 +1,1 @@
+"""What a log can and cannot show, before anyone trains."""
