@@ -4,8 +4,8 @@ python -m benchmarks.serving MODELS [--model exact]
 
 MODELS is the folder that `python -m tfrs_timirec.export RUN --out MODELS` wrote. Each request is
 one user with a history of 1 to 20 items. The clients are concurrent connections of one process
-beside the server, on the same machine: by gRPC, and with the same requests by REST, each a thread.
-The second table is of one client whose requests name random items to choose among.
+beside the server, on the same machine: by gRPC, and in turns with that the same requests by REST,
+each a thread. The second table is of one client whose requests name random items to choose among.
 """
 
 import asyncio
@@ -28,7 +28,9 @@ from tfrs_timirec.errors import run_command
 CLIENTS = (1, 8, 64)
 AMONG = (10, 1_000, 10_000)
 SECONDS = 10.0
-WARM_UP = 2.0
+# gRPC and REST in turns, so that what else the machine does is the same for both.
+ROUNDS = 5
+WARM_UP = 1.0
 QUESTIONS = 500
 
 
@@ -69,10 +71,14 @@ def measure(models: Path, model: str) -> None:
         print(row("SavedModel in a loop", direct), "|", flush=True)
         for clients in CLIENTS:
             name = f"server, {clients} client{'s' * (clients > 1)}"
-            spans = asyncio.run(of_the_server(address, messages(version, "", questions), clients))
-            print(row(name, spans), "|", flush=True)
-            by_rest = of_rest(f"{url}/v1/models/{model}:predict", bodies(questions), clients)
-            ratio = rate(by_rest) / rate(spans)
+            asked, plain = messages(version, "", questions), bodies(questions)
+            by_grpc, by_rest = [], []
+            for _ in range(ROUNDS):
+                by_grpc += asyncio.run(of_the_server(address, asked, clients, SECONDS / ROUNDS))
+                where = f"{url}/v1/models/{model}:predict"
+                by_rest += of_rest(where, plain, clients, SECONDS / ROUNDS)
+            print(row(name, by_grpc), "|", flush=True)
+            ratio = rate(by_rest) / rate(by_grpc)
             print(row(f"{name}, REST", by_rest), f"{ratio:.2f} |", flush=True)
         print("\n| chosen among | p50, ms | p99, ms | requests/s |\n|---|---|---|---|")
         for count in (None, *(count for count in AMONG if count <= len(items))):
@@ -84,7 +90,10 @@ def measure(models: Path, model: str) -> None:
             direct = of_the_savedmodel(version, "recommend", questions)
             print(row(f"{name}, SavedModel in a loop", direct), flush=True)
             asked = messages(version, "recommend", questions)
-            print(row(f"{name}, server", asyncio.run(of_the_server(address, asked, 1))), flush=True)
+            print(
+                row(f"{name}, server", asyncio.run(of_the_server(address, asked, 1, SECONDS))),
+                flush=True,
+            )
     finally:
         server.terminate()
         server.wait()
@@ -133,21 +142,23 @@ def bodies(questions: list[dict[str, np.ndarray]]) -> list[bytes]:
     return [json.dumps({"inputs": inputs}, default=bytes.decode).encode() for inputs in plain]
 
 
-def of_the_savedmodel(version, signature: str, questions: list[dict]) -> np.ndarray:
-    """When each call began and ended, in seconds: [calls, 2]."""
+def of_the_savedmodel(version, signature: str, questions: list[dict]) -> list[np.ndarray]:
+    """When each call began and ended, in seconds: [calls, 2], the one of a list."""
     questions = [{**defaults(version, signature), **question} for question in questions]
     spans, end = [], time.perf_counter() + WARM_UP + SECONDS
     while (begin := time.perf_counter()) < end:
         version.run(signature, questions[len(spans) % QUESTIONS])
         spans.append((begin, time.perf_counter()))
-    return np.array(spans)
+    return [counted(np.array(spans))]
 
 
-async def of_the_server(address: str, messages: list[bytes], clients: int) -> np.ndarray:
-    """When each request began and ended, in seconds: [requests, 2]."""
+async def of_the_server(
+    address: str, messages: list[bytes], clients: int, seconds: float
+) -> list[np.ndarray]:
+    """When each request began and ended, in seconds: [requests, 2], the one of a list."""
     import grpc
 
-    end = time.perf_counter() + WARM_UP + SECONDS
+    end = time.perf_counter() + WARM_UP + seconds
     spans = []
 
     async def client(number: int) -> None:
@@ -162,12 +173,12 @@ async def of_the_server(address: str, messages: list[bytes], clients: int) -> np
                 count += clients
 
     await asyncio.gather(*(client(number) for number in range(clients)))
-    return np.array(spans)
+    return [counted(np.array(spans))]
 
 
-def of_rest(url: str, bodies: list[bytes], clients: int) -> np.ndarray:
-    """When each request began and ended, in seconds: [requests, 2]."""
-    end = time.perf_counter() + WARM_UP + SECONDS
+def of_rest(url: str, bodies: list[bytes], clients: int, seconds: float) -> list[np.ndarray]:
+    """When each request began and ended, in seconds: [requests, 2], the one of a list."""
+    end = time.perf_counter() + WARM_UP + seconds
 
     def client(number: int) -> list[tuple[float, float]]:
         spans, count = [], number
@@ -180,7 +191,7 @@ def of_rest(url: str, bodies: list[bytes], clients: int) -> np.ndarray:
         return spans
 
     with ThreadPoolExecutor(clients) as pool:
-        return np.concatenate(list(pool.map(client, range(clients))))
+        return [counted(np.concatenate(list(pool.map(client, range(clients)))))]
 
 
 def counted(spans: np.ndarray) -> np.ndarray:
@@ -188,17 +199,17 @@ def counted(spans: np.ndarray) -> np.ndarray:
     return spans[spans[:, 0] >= spans[:, 0].min() + WARM_UP]
 
 
-def rate(spans: np.ndarray) -> float:
+def rate(rounds: list[np.ndarray]) -> float:
     """Requests a second."""
-    spans = counted(spans)
-    return len(spans) / (spans[:, 1].max() - spans[:, 0].min())
+    seconds = sum(spans[:, 1].max() - spans[:, 0].min() for spans in rounds)
+    return sum(map(len, rounds)) / seconds
 
 
-def row(name: str, spans: np.ndarray) -> str:
+def row(name: str, rounds: list[np.ndarray]) -> str:
     """A line of a table."""
-    seconds = np.subtract(*counted(spans).T[::-1])
+    seconds = np.concatenate([end - begin for begin, end in (spans.T for spans in rounds)])
     median, slow = np.percentile(seconds, [50, 99]) * 1e3
-    return f"| {name} | {median:.2f} | {slow:.2f} | {rate(spans):,.0f} |"
+    return f"| {name} | {median:.2f} | {slow:.2f} | {rate(rounds):,.0f} |"
 
 
 if __name__ == "__main__":
