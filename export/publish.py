@@ -161,8 +161,8 @@ def _search(name: str, recommender: Recommender, settings: ExportSettings) -> tu
         return search, (
             f"a ScaNN index of {search.leaves:,} leaves, of which a query searches "
             f"{search.leaves_to_search:,} or more; {search.reordering} candidates for each item "
-            f"asked for are scored, in {settings.quantize}. It finds {search.recall:.3f} of the exact best "
-            f"{RECALL_AT} of {len(queries):,} users"
+            f"asked for are scored, in {settings.quantize}. It finds {search.recall:.3f} of the "
+            f"exact best {RECALL_AT} of {len(queries):,} users"
             f"{missed if search.recall < settings.target_recall else ''}"
         )
     exact = ExactSearch(items, settings)
