@@ -73,7 +73,8 @@ def _baselines(by_split: dict[str, Tested]) -> str:
         axes.invert_yaxis()
         axes.set(xlabel="HR@10")
 
-    return _svg(draw, "; ".join(f"{name} {value:.4f}" for name, value in rows) or "no users")
+    values = "; ".join(f"{name} {value:.4f}" for name, value in rows)
+    return _svg(draw, f"HR@10 of what only counts. {values}.")
 
 
 def _curve(popularity: Popularity) -> str:
