@@ -11,7 +11,7 @@ from tfrs_timirec.export.settings import ExportSettings
 
 
 class Catalogue(tf.Module):
-    """The items, how the best of them are found, and the most popular ones for who is unknown.
+    """The items, how the best of them are found, and the most popular ones for unknown users.
 
     A user is unknown without any known item in the history; the scores are then the items' shares
     of all interactions in training.

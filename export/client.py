@@ -153,7 +153,7 @@ class Client:
         Args:
             histories: Item ids of each user, oldest first.
             k: Items a user.
-            exclude: Items that no user shall get.
+            exclude: Items that no user should get.
             times: When each item of the histories was interacted with, for a model that asks.
             among: The only items that users may get; None for the whole catalogue.
             interest_weights: What the weight of each of the K interests is multiplied by; None
@@ -384,7 +384,7 @@ def _main() -> None:
     parser.add_argument("--address", default="127.0.0.1:8500", help="host:port of the server.")
     parser.add_argument("--model", default="exact", help="The model's name.")
     parser.add_argument("--k", type=PositiveInt, default=10, help="How many items.")
-    parser.add_argument("--exclude", nargs="+", default=[], help="Items that shall not come.")
+    parser.add_argument("--exclude", nargs="+", default=[], help="Items to leave out.")
     parser.add_argument("--among", nargs="+", help="The only items that may come.")
     parser.add_argument(
         "--diversity", type=NonNegativeFloat, help="What another category is worth, in scores."
@@ -416,7 +416,7 @@ def ask(
     Args:
         history: Item ids, oldest first.
         k: How many items.
-        exclude: Items that shall not come.
+        exclude: Items to leave out.
         among: The only items that may come; None for all.
         diversity: As in `Client.diverse`; None asks for the best items, diverse or not.
         explain: Whether to print the interests, too.

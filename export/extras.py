@@ -24,7 +24,7 @@ _PACKAGES = {
 
 
 def check_extra(extra: str = "serving") -> None:
-    """Checks that the packages of an extra are there, but for scann.
+    """Checks that the packages of an extra are there, except scann.
 
     Args:
         extra: `serving`, or `explorer`, which contains it.

@@ -148,7 +148,7 @@ def _stopping() -> Iterator[list[int]]:
 
     before = {}
     for number in (signal.SIGINT, signal.SIGTERM):
-        # A shell starts what shall run on in the background deaf to Ctrl-C.
+        # A shell starts background jobs deaf to Ctrl-C.
         if signal.getsignal(number) is not signal.SIG_IGN:
             before[number] = signal.signal(number, stop)
     try:

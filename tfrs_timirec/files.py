@@ -107,7 +107,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Writes a file under a temporary name, flushes it to the disk and renames it.
 
     Args:
-        path: Where the file shall be; what was there stays until the new file is complete.
+        path: Where the file goes; what was there stays until the new file is complete.
         write: Writes the content to an open binary file.
 
     Raises:
@@ -130,7 +130,7 @@ def write_folder(folder: Path, write: Callable[[Path], object]) -> None:
     `restore` or `write_folder` brings it back.
 
     Args:
-        folder: Where it shall be; what was there stays until the new one is complete.
+        folder: Where it goes; what was there stays until the new one is complete.
         write: Writes the files into an empty folder.
 
     Raises:

@@ -14,7 +14,7 @@ MOST_DIMENSIONS = 8
 
 
 def check_shapes(inputs: Mapping[str, TensorProto], settings: ServerSettings) -> None:
-    """Refuses shapes that are too large; a shape of millions of rows takes but a few bytes.
+    """Refuses shapes that are too large; a shape of millions of rows takes only a few bytes.
 
     Args:
         inputs: The request's tensors by name.

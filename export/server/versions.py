@@ -96,7 +96,7 @@ class Model:
         states: What became of each version.
         errors: Why versions could not be loaded.
         broken: The contents that these had.
-        loaders: Threads that load versions, in turns: the next one first.
+        loaders: Threads that load versions, taking turns: the next one first.
     """
 
     folder: Path

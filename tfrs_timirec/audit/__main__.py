@@ -37,7 +37,7 @@ def _main() -> None:
         "log", nargs="?", type=str | None, help="The log, instead of --data.source."
     )
     parser.add_class_arguments(DataSettings, "data")
-    parser.add_argument("--seed", type=Seed, default=0, help="What synthetic data hang on.")
+    parser.add_argument("--seed", type=Seed, default=0, help="What synthetic data depends on.")
     parser.add_argument(
         "--out", type=Path, default=Path("audit"), help="The folder of the page and audit.json."
     )
@@ -53,7 +53,7 @@ def write(settings: "DataSettings", seed: int, out: Path) -> None:
 
     Args:
         settings: Of the data, as a training has them.
-        seed: What synthetic data hang on.
+        seed: What synthetic data depends on.
         out: The folder of the files; made if it is not there.
     """
     from tfrs_timirec.audit.figures import audit

@@ -157,7 +157,7 @@ def audit(store: SequenceStore, settings: DataSettings) -> Audit:
     if store.times is None:
         unsaid.append(
             "The log was read without times, so its order is that of the file: it cannot be said "
-            "how many targets hang on ties, which rows are duplicates, how far leave-one-out "
+            "how many targets depend on ties, which rows are duplicates, how far leave-one-out "
             "learns from the future, nor what a temporal split would test."
         )
     else:
@@ -292,7 +292,7 @@ def _counts(store: SequenceStore) -> np.ndarray:
 
 
 def _owners(store: SequenceStore) -> np.ndarray:
-    """int64 [interactions], whose each is."""
+    """int64 [interactions], the user of each."""
     return np.repeat(np.arange(store.num_users), np.diff(store.offsets))
 
 

@@ -27,7 +27,7 @@ def load(settings: DataSettings, seed: int, table: Any = None) -> SequenceStore:
 
     Args:
         settings: Which log, and how it becomes sequences.
-        seed: What synthetic data hangs on.
+        seed: What synthetic data depends on.
         table: The log itself, instead of `settings.source`: a pandas, Polars (eager or lazy),
             PyArrow, DuckDB or Ibis table. Its sequences are prepared each time and kept nowhere.
 

@@ -26,7 +26,7 @@ def prepare(
         log: A row per interaction, as `readers.read_log` gives it.
         settings: The rating threshold, the core, and the interactions of a shard.
         engine: What the log is read with.
-        folder: Where `SequenceStore.load` shall find them; empty.
+        folder: Where `SequenceStore.load` will find them; empty.
         fingerprint: What they are made from.
 
     Raises:

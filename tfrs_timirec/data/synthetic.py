@@ -25,7 +25,7 @@ def generate(
     drawn by Zipf's law.
 
     Args:
-        seed: Everything random hangs on it.
+        seed: Everything random depends on it.
         num_users: How many users.
         num_items: How many items, a multiple of `num_topics`.
         num_topics: How many topics the items are divided among.

@@ -49,7 +49,7 @@ class Task:
         max_length: L, the longest history.
         whole: The same users with the whole catalogue, of which negatives are drawn.
         num_negatives: How many for each user, for the evaluation.
-        seed: What they hang on.
+        seed: What they depend on.
         by_user: Whether a batch of the training holds users' windows, not instances.
         chosen: int64, the training instances that are used, one by one; None for all.
     """
@@ -290,7 +290,7 @@ class Task:
     def for_catalogue(self, num_items: int) -> "Task":
         """The task for a recommender that knows only the first items of the catalogue.
 
-        Further ones are padding in histories, no negatives, and as targets the item 0.
+        Others are padding in histories, never negatives, and item 0 as targets.
 
         Args:
             num_items: How many it knows.

@@ -18,7 +18,7 @@ def window_lengths(targets: np.ndarray, max_length: int) -> tuple[np.ndarray, np
         max_length: L, the most targets of a window.
 
     Returns:
-        int64 [windows], whose each window is, and int64 [windows], how many targets it has.
+        int64 [windows], the user of each window, and int64 [windows], how many targets it has.
     """
     count = -(-targets // max_length)
     users = np.repeat(np.arange(len(targets)), count)

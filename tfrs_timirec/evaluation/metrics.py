@@ -31,7 +31,7 @@ def metric(name: str, ranks: np.ndarray, users: np.ndarray | None = None) -> np.
         name: Of the metric.
         ranks: int [targets], candidates that score as high as the target or higher, other targets
             of the user not counted.
-        users: int [targets], whose each target is; None where each user has one.
+        users: int [targets], the user of each target; None where each user has one.
 
     Returns:
         float64 [users that have targets], from 0 to 1, by ascending user.

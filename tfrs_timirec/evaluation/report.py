@@ -23,7 +23,7 @@ def summarise(ranks: Ranks, users: np.ndarray, cutoffs: Sequence[int]) -> Figure
 
     Args:
         ranks: By system and protocol.
-        users: int64 [targets], whose each target is.
+        users: int64 [targets], the user of each target.
         cutoffs: The N of HR@N and the like.
     """
     names = metric_names(cutoffs, several=len(np.unique(users)) < len(users))

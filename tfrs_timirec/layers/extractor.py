@@ -123,7 +123,7 @@ class SelfAttentiveExtractor(keras.layers.Layer):
             float [batch, n, K, D]: at t what the layer gives for the items up to t.
 
         Raises:
-            ValueError: With `transformer`, where an item's vector hangs on those after it.
+            ValueError: With `transformer`, where an item's vector depends on later items.
         """
         if self.transformer:
             raise ValueError("With a transformer each history has to be computed by itself.")

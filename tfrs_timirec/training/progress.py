@@ -89,7 +89,7 @@ class Progress:
 
     @property
     def epochs_run(self) -> list[int]:
-        """How many epochs each phase has had."""
+        """How many epochs each phase has run."""
         phases = [row["phase"] for row in self.log]
         return [phases.count(phase) for phase in dict.fromkeys(phases)]
 

@@ -56,7 +56,7 @@ class Run:
 
         Args:
             settings: Of the training that is about to start or to go on; it may have more epochs
-                than that which is there, unless the learning rate hangs on their number.
+                than the one that is there, unless the learning rate depends on their number.
             resume: Whether the run may be there already.
 
         Raises:
@@ -111,7 +111,7 @@ class Run:
     def start(self, settings: Settings, digest: str) -> None:
         """Makes the folder with its settings, versions, seed and data, or checks that it fits.
 
-        A run that goes on for more epochs than it had is complete no more.
+        A run that goes on for more epochs than it had is no longer complete.
 
         Args:
             settings: Everything that decides what the run computes.

@@ -52,7 +52,7 @@ def session(
         master: The URL of the master, as `local[*]`, `spark://host:7077`, `yarn` or
             `k8s://https://host:443`.
         folder: Where its notes and, if it is local, its spills go.
-        options: Further ones of Spark.
+        options: Other options of Spark.
 
     Raises:
         UserError: Spark or Java is not installed, or the master does not answer.
