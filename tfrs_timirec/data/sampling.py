@@ -40,7 +40,7 @@ class UntouchedItems:
         return (n + 1 + touched_before - self._first[users]).astype(np.int32)
 
     def draw(self, users: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """One uniform item for each of `users`, int64 [n]; int32 [n], 0 for a user who touched all."""
+        """One uniform item for each of `users`, int64 [n]; int32 [n], 0 for one who touched all."""
         count = self.count[users]
         return np.where(count, self.nth(users, rng.integers(np.maximum(count, 1))), 0)
 
