@@ -55,7 +55,9 @@ def test_no_command_is_a_mistake(arguments):
     assert done.returncode == 2 and "COMMAND" in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["evaluate", "recommend", "export", "serve", "ask", "explore"])
+@pytest.mark.parametrize(
+    "name", ["audit", "evaluate", "recommend", "export", "serve", "ask", "explore"]
+)
 def test_the_help_of_a_command_imports_no_tensorflow(name):
     done = timirec(name, "--help")
     assert done.returncode == 0, done.stderr
