@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.data.stores import store_of
 from tests.evaluation.fixed import Fixed
 from tests.models.variants import INTERESTS, ITEMS, LENGTH, SIZE, make
+from tests.ties import scores, sorted_beginning
 from tfrs_timirec import retrieval
 from tfrs_timirec.data.instances import whole_histories
 from tfrs_timirec.retrieval import Retrieval, exact_best, top_k
@@ -187,14 +188,11 @@ def test_equal_vectors_tie_wherever_they_are(monkeypatch):
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.integers(1, 5), st.integers(1, 60), st.data())
-def test_top_k_is_the_sorted_beginning(rows, count, data):
-    k = data.draw(st.integers(1, count))
-    numbers = st.integers(-3, 3).map(float) | st.just(-np.inf)
-    drawn = data.draw(st.lists(numbers, min_size=rows * count, max_size=rows * count))
-    scores = np.array(drawn, np.float32).reshape(rows, count)
+@given(scores(5, 60), st.data())
+def test_top_k_is_the_sorted_beginning(scores, data):
+    k = data.draw(st.integers(1, scores.shape[1]))
     places, found = top_k(scores, k)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    np.testing.assert_array_equal(places, order)
-    np.testing.assert_array_equal(found, np.take_along_axis(scores, order, axis=1))
+    expected_places, expected = sorted_beginning(scores, k)
+    np.testing.assert_array_equal(places, expected_places)
+    np.testing.assert_array_equal(found, expected)
     assert found.dtype == np.float32

@@ -132,10 +132,11 @@ def exact_best(
         if change:
             change(scores, begin)
         found, values = top_k(scores, min(k, len(block)))
-        places = np.concatenate([places, begin + found], axis=1)
-        best = np.concatenate([best, values], axis=1)
-        # Of equal ones the first remain first, since the blocks come in their order.
-        places, best = _first_k(places, best, k)
+        if begin:
+            found = np.concatenate([places, begin + found], axis=1)
+            # Of equal ones the first remain first, since the blocks come in their order.
+            found, values = _first_k(found, np.concatenate([best, values], axis=1), k)
+        places, best = found, values
     return places, best
 
 

@@ -6,23 +6,21 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.ties import scores, sorted_beginning
 from tfrs_timirec.export import retrieval
 from tfrs_timirec.export.retrieval import ExactSearch, best_by_groups
 from tfrs_timirec.export.settings import ExportSettings
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.integers(1, 4), st.integers(1, 70), st.data())
-def test_groups_change_nothing(rows, total, data):
+@given(scores(4, 70), st.data())
+def test_groups_change_nothing(scores, data):
     """Ties included, of which whole numbers have many."""
-    count = data.draw(st.integers(1, total))
-    numbers = st.integers(-3, 3).map(float) | st.just(-np.inf)
-    drawn = data.draw(st.lists(numbers, min_size=rows * total, max_size=rows * total))
-    scores = np.array(drawn, np.float32).reshape(rows, total)
+    count = data.draw(st.integers(1, scores.shape[1]))
     found, places = best_by_groups(tf.constant(scores), tf.constant(count))
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-    np.testing.assert_array_equal(places, order)
-    np.testing.assert_array_equal(found, np.take_along_axis(scores, order, axis=1))
+    expected_places, expected = sorted_beginning(scores, count)
+    np.testing.assert_array_equal(places, expected_places)
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("vectors", [1, 3])

@@ -68,7 +68,7 @@ def write(settings: "DataSettings", seed: int, out: Path) -> None:
         introduction = summary(store, settings)
         said = advice(found)
         files = {
-            "index.html": page(found, introduction),
+            "index.html": page(found, introduction, said),
             "audit.json": json.dumps(asdict(found) | {"advice": said}, indent=1) + "\n",
         }
         out.mkdir(parents=True, exist_ok=True)

@@ -167,7 +167,7 @@ def _repeat_ranks(part: Task, tested: Instances) -> np.ndarray:
     """
     store = part.store
     stride = store.num_items + 1
-    owners = np.repeat(np.arange(store.num_users), np.diff(store.offsets))
+    owners = store.owners
     history = np.flatnonzero(np.arange(len(store.items)) < part.split.validation_end[owners])
     pairs = owners[history] * stride + store.items[history]
     targets = tested.users * stride + tested.positives

@@ -184,7 +184,7 @@ def _task(
 def _log(store: SequenceStore, settings: DataSettings) -> Log:
     repeats = duplicates = 0
     for part in map(store.part, range(store.num_parts)):
-        users = _owners(part)
+        users = part.owners
         repeats += _again(users, part.items).sum()
         if part.times is not None:
             duplicates += _again(_moments(users, part.times), part.items).sum()
@@ -226,7 +226,7 @@ def _times(task: Task) -> Times:
     earliest = np.full(store.num_items + 1, np.iinfo(np.int64).max)
     for part in task.parts():
         times, items = part.store.times, part.store.items
-        users = _owners(part.store)
+        users = part.store.owners
         step = math.gcd(step, int(np.gcd.reduce(times - first)))
         ties = _tied(_moments(users, times), items)
         tied += ties.sum()
@@ -269,7 +269,7 @@ def _tested(task: Task) -> Tested:
         new_users += part.is_new[distinct].sum()
         targets += len(test)
         new_item_targets += (task.counts[test.positives - 1] == 0).sum()
-        repeats += _again(_owners(part.store), part.store.items)[test.target].sum()
+        repeats += _again(part.store.owners, part.store.items)[test.target].sum()
         tested[test.positives - 1] = True
         if test.times is not None and len(test):
             begins.append(int(test.times[test.target].min()))
@@ -289,11 +289,6 @@ def _tested(task: Task) -> Tested:
 def _counts(store: SequenceStore) -> np.ndarray:
     """int64 [items], the interactions with each."""
     return np.bincount(store.items, minlength=store.num_items + 1)[1:]
-
-
-def _owners(store: SequenceStore) -> np.ndarray:
-    """int64 [interactions], the user of each."""
-    return np.repeat(np.arange(store.num_users), np.diff(store.offsets))
 
 
 def _moments(users: np.ndarray, times: np.ndarray) -> np.ndarray:

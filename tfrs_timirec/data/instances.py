@@ -180,15 +180,23 @@ def training_instances(store: SequenceStore, split: Split, max_length: int) -> I
         max_length: L, the longest history.
     """
     begin = store.offsets[:-1]
-    users, target = _positions(begin + 1, split.training_end)
+    users, target = positions(begin + 1, split.training_end)
     times = store.times
     return Instances(
         store.items, users, begin[users], target, target, target + 1, max_length, times
     )
 
 
-def _positions(first: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The user, int64 [n], and the place, int64 [n], of each interaction in a part of all users."""
+def positions(first: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All whole numbers of a range for each user.
+
+    Args:
+        first: int64 [users], where each range begins.
+        end: int64 [users], one past its end.
+
+    Returns:
+        int64 [n], the user of each number, and int64 [n], the numbers.
+    """
     count = np.maximum(end - first, 0)
     users = np.repeat(np.arange(len(count)), count)
     return users, np.arange(len(users)) - (np.cumsum(count) - count - first)[users]
@@ -233,7 +241,7 @@ def evaluation_instances(
     """
     begin = split.training_end if part == "validation" else split.validation_end
     end = split.validation_end if part == "validation" else store.offsets[1:]
-    users, target = _positions(begin, end)
+    users, target = positions(begin, end)
     # An item that comes again in the part is one target; unknown items, which are 0, are several.
     items = store.items[target]
     pairs = np.where(items > 0, users * (store.num_items + 1) + items, -1 - target)
@@ -271,5 +279,5 @@ def untouched_items(store: SequenceStore, ends: np.ndarray | None = None) -> Unt
         ends: int64 [users], where what counts as touched ends, as the training part for the
             negatives of the loss; None counts everything, for the negatives of the evaluation.
     """
-    users, places = _positions(store.offsets[:-1], store.offsets[1:] if ends is None else ends)
+    users, places = positions(store.offsets[:-1], store.offsets[1:] if ends is None else ends)
     return UntouchedItems(users, store.items[places], store.num_users, store.num_items)

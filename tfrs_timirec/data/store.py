@@ -98,6 +98,11 @@ class SequenceStore:
         return digest.hexdigest()
 
     @property
+    def owners(self) -> np.ndarray:
+        """int64 [interactions], the user of each."""
+        return np.repeat(np.arange(self.num_users), np.diff(self.offsets))
+
+    @property
     def num_parts(self) -> int:
         """How many shards there are."""
         return len(self.shards) if self.shards else 1

@@ -193,9 +193,9 @@ class Task:
         """
         if not self._is_divided(share):
             for batch in self._batches(size, rng, share.count):
-                yield {
-                    name: np.split(value, share.count)[share.rank] for name, value in batch.items()
-                }
+                rows = len(batch["weight"]) // share.count
+                mine = slice(share.rank * rows, (share.rank + 1) * rows)
+                yield {name: value[mine] for name, value in batch.items()}
             return
         left = self.num_batches(size, share)
         # Or the negatives of all workers would be alike.
@@ -229,9 +229,10 @@ class Task:
         Yields:
             Targets, and the negatives of their users, int32 [users, n].
         """
+        divided = self._is_divided(share)
         for part in self.parts(share=share):
             targets = part.validation
-            if not self._is_divided(share):
+            if not divided:
                 mine = targets.users % share.count == share.rank
                 targets = targets.chosen(np.flatnonzero(mine))
             yield targets, part.negatives
@@ -282,7 +283,7 @@ class Task:
         for part in self.parts():
             store = part.store
             places = np.arange(len(store.items))
-            users = np.repeat(np.arange(store.num_users), np.diff(store.offsets))
+            users = store.owners
             trained = store.items[places < part.split.training_end[users]]
             counts += np.bincount(trained, minlength=len(counts))
         return counts[1:]

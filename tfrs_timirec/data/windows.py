@@ -4,26 +4,21 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from tfrs_timirec.data.instances import Instances, rounded_up
+from tfrs_timirec.data.instances import Instances, positions, rounded_up
 from tfrs_timirec.data.sampling import UntouchedItems
 from tfrs_timirec.data.splits import Split
 from tfrs_timirec.data.store import SequenceStore
 
 
-def window_lengths(targets: np.ndarray, max_length: int) -> tuple[np.ndarray, np.ndarray]:
-    """The windows of users, one user's after the other's, each user's last the shortest.
-
-    Args:
-        targets: int64 [users], the training targets of each user.
-        max_length: L, the most targets of a window.
+def _windows(targets: np.ndarray, max_length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The windows of users who have so many targets, int64 [users], one user's after the other's.
 
     Returns:
-        int64 [windows], the user of each window, and int64 [windows], how many targets it has.
+        int64 [windows] each: the user, how many targets come before it, and how many it has.
     """
-    count = -(-targets // max_length)
-    users = np.repeat(np.arange(len(targets)), count)
-    number = np.arange(len(users)) - (np.cumsum(count) - count)[users]
-    return users, np.minimum(max_length, targets[users] - number * max_length)
+    users, number = positions(np.zeros_like(targets), -(-targets // max_length))
+    before = number * max_length
+    return users, before, np.minimum(max_length, targets[users] - before)
 
 
 def training_windows(store: SequenceStore, split: Split, max_length: int) -> Instances:
@@ -38,9 +33,9 @@ def training_windows(store: SequenceStore, split: Split, max_length: int) -> Ins
         Instances whose history is the window, and whose target is the item after it.
     """
     first = store.offsets[:-1]
-    users, lengths = window_lengths(np.maximum(split.training_end - first - 1, 0), max_length)
-    before = np.cumsum(lengths) - lengths
-    begin = first[users] + before - before[np.searchsorted(users, users)]
+    targets = np.maximum(split.training_end - first - 1, 0)
+    users, before, lengths = _windows(targets, max_length)
+    begin = first[users] + before
     end = begin + lengths
     return Instances(store.items, users, begin, end, end, end + 1, max_length, store.times)
 
@@ -86,7 +81,7 @@ def num_window_batches(targets: np.ndarray, max_length: int, rows: Callable[[int
         max_length: L.
         rows: How many windows a batch of a width has.
     """
-    _, lengths = window_lengths(targets, max_length)
+    _, _, lengths = _windows(targets, max_length)
     batches = left = 0
     widths, counts = np.unique(rounded_up(lengths, max_length), return_counts=True)
     for width, count in zip(widths.tolist(), counts.tolist(), strict=True):

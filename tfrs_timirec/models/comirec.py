@@ -72,4 +72,4 @@ class ComiRec(SequentialRecommender):
         items = self.items(inputs["history"])
         interests = self.user_tower.get_layer("extractor").of_prefixes(items, training)
         interests = ops.reshape(interests, (-1, *interests.shape[2:]))
-        return {"query_vectors": interests, "interests": interests}
+        return {"query_vectors": interests}

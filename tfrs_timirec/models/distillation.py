@@ -108,25 +108,17 @@ class Distilled(SequentialRecommender):
         return self._with_logits(taken, training=training)
 
     def represent_prefixes(self, inputs, training=False):
-        outputs = self.pretrained.represent_prefixes(inputs, training)
+        interests = self.pretrained.represent_prefixes(inputs, training)["query_vectors"]
         items = self.user_tower.get_layer("predictor_items")(inputs["history"])
         predictor = self.user_tower.get_layer("predictor")
         logits = predictor.of_prefixes(items, training)
         logits = ops.reshape(logits, (-1, self.settings.num_interests))
-        query = self.user_tower.get_layer("aggregation")(outputs["interests"], logits)
-        return {**outputs, "query_vectors": ops.expand_dims(query, 1), "logits": logits}
+        query = self.user_tower.get_layer("aggregation")(interests, logits)
+        query = ops.expand_dims(query, 1)
+        return {"query_vectors": query, "interests": interests, "logits": logits}
 
     def losses(self, outputs, positive, negative):
-        """L = L_rec + T² · L_distill (eq. 11).
-
-        Args:
-            outputs: What `represent_for_loss` gives.
-            positive: int32 [batch], the targets.
-            negative: int32 [batch], an item to tell each from.
-
-        Returns:
-            float32 [batch].
-        """
+        """L = L_rec + T² · L_distill (eq. 11)."""
         query = outputs["query_vectors"][:, 0]
         recommendation = self.objective(query, positive, negative, self.items)
         similarity = target_similarity(outputs["interests"], self.items(positive))

@@ -52,5 +52,4 @@ class GRU4Rec(SequentialRecommender):
     def represent_prefixes(self, inputs, training=False):
         states, _ = self.user_tower.get_layer("gru")(self.items(inputs["history"]))
         query = self.user_tower.get_layer("dense")(states)
-        query = ops.reshape(query, (-1, 1, query.shape[-1]))
-        return {"query_vectors": query, "interests": query}
+        return {"query_vectors": ops.reshape(query, (-1, 1, query.shape[-1]))}

@@ -48,5 +48,4 @@ class YouTubeDNN(SequentialRecommender):
         total = ops.cumsum(self.items(inputs["history"]), axis=1)
         count = ops.arange(1, total.shape[1] + 1, dtype=total.dtype)[None, :, None]
         query = self.user_tower.get_layer("dense")(total / count)
-        query = ops.reshape(query, (-1, 1, query.shape[-1]))
-        return {"query_vectors": query, "interests": query}
+        return {"query_vectors": ops.reshape(query, (-1, 1, query.shape[-1]))}

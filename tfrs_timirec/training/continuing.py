@@ -73,7 +73,7 @@ def _neighbours(task: Task, num_known: int) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of a new item and a known one near it: int32 [pairs] each."""
     store = task.store
     places = np.arange(len(store.items))
-    users = np.repeat(np.arange(store.num_users), np.diff(store.offsets))
+    users = store.owners
     trained = places < task.split.training_end[users]
     places = places[trained & (store.items > num_known)]
     new, neighbours = [], []

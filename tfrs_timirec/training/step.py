@@ -150,10 +150,8 @@ class SparseStep(TrainingStep):
             name: places[begin:end].reshape(inputs[name].shape).astype(np.int32)
             for name, begin, end in zip(whose, ends, ends[1:], strict=False)
         }
-        loss, targets = self._whole(
-            {**inputs, **local, "rows": rows, "touched": np.int32(len(touched))}
-        )
-        return float(loss), int(targets)
+        touched = np.int32(len(touched))
+        return super().__call__({**inputs, **local, "rows": rows, "touched": touched})
 
     def _step(self, inputs):
         rows, touched = inputs["rows"], inputs["touched"]

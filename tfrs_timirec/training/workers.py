@@ -86,7 +86,7 @@ class Workers:
 
     def any(self, value: bool) -> bool:
         """Whether it is so for any worker."""
-        return bool(self.summed([np.float32(value)])[0])
+        return value if self.alone else bool(self.summed([np.float32(value)])[0])
 
     def told_by_chief(self, values: Any) -> Any:
         """What the chief has, for all: numbers, strings, lists and mappings of them.
