@@ -20,7 +20,11 @@ MetricName = restricted_string_type(
     "MetricName", r"^((HR|NDCG|Recall|Precision|MAP)@[1-9]\d{0,5}|MRR)$"
 )
 DEFAULT_SYSTEM = "timirec"
-_OF_OBJECTIVES = {"label_smoothing": ("sampled_softmax", "softmax"), "calibration": ("gbce",)}
+_OF_OBJECTIVES = {
+    "label_smoothing": ("sampled_softmax", "softmax"),
+    "calibration": ("gbce",),
+    "hardness": ("sampled_softmax",),
+}
 _BEGINS = (
     yaml.FlowSequenceStartToken,
     yaml.FlowMappingStartToken,
@@ -122,11 +126,14 @@ class EvaluationSettings:
         negatives: Items drawn for each user, among those never touched, beside the targets.
         metric: What early stopping watches on the validation split: HR@N, NDCG@N, Recall@N,
             Precision@N, MAP@N or MRR.
+        protocol: Among what it ranks there: `sampled`, the negatives, or `full`, the whole
+            catalogue.
     """
 
     cutoffs: list[Count] = field(default_factory=lambda: [5, 10, 20])
     negatives: Count = 1000
     metric: MetricName = "HR@5"
+    protocol: Literal["sampled", "full"] = "sampled"
 
 
 @dataclass

@@ -58,12 +58,12 @@ def test_each_setting_is_told_in_the_help(system):
 
 REFUSED = [
     ("gru4rec", "transformer", True, "model.transformer is True, but the system gru4rec"),
-    ("mind", "dropout", 0.5, "one of comirec, sasrec, tisasrec, timirec"),
+    ("mind", "dropout", 0.5, "one of comirec, sasrec, tisasrec, sasrec_deep"),
     ("comirec", "temperature", 1.0, "no such setting"),
     ("popularity", "num_interests", 2, "num_interests"),
     ("sasrec", "max_interval", 4, "max_interval"),
     ("timirec", "label_power", 2.0, "one of mind, timirec_mind"),
-    ("timirec_mind", "attention_width", 4, "one of comirec, timirec"),
+    ("timirec_mind", "attention_width", 4, "one of comirec, comirec_ligr, timirec"),
 ]
 
 

@@ -17,6 +17,17 @@ VARIANTS = {
     "comirec": {},
     "comirec+": {"system": "comirec", "transformer": True, "dropout": 0.2},
     "sasrec": {"dropout": 0.2},
+    "sasrec_deep": {"heads": 2},
+    "esasrec": {"heads": 2},
+    "bsarec": {"heads": 2, "lowest_frequencies": 1},
+    "hstu": {"heads": 2},
+    "comirec_ligr": {"blocks": 1},
+    "comirec, REMI": {
+        "system": "comirec",
+        "objective": "sampled_softmax",
+        "hardness": 0.5,
+        "routing_penalty": 0.1,
+    },
     "tisasrec": {"dropout": 0.2, "max_interval": 9},
     "timirec": {},
     "timirec, joint": {"system": "timirec", "pretraining": False, "stop_gradient": False},
@@ -26,6 +37,7 @@ VARIANTS = {
         "dropout": 0.2,
         "objective": "sampled_softmax",
     },
+    "timirec_ligr": {"routing_penalty": 0.1},
     "timirec_mind": {"predictor_layers": 2, "predictor_dropout": 0.2, "temperature": 0.5},
 }
 

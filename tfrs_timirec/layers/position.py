@@ -1,4 +1,4 @@
-"""Positions that count from the newest item."""
+"""Positions that count from the newest item, or from the oldest."""
 
 import keras
 from keras import ops
@@ -15,6 +15,19 @@ def distance_to_end(mask):
     """
     real = ops.cast(mask, "int32")
     return ops.flip(ops.cumsum(ops.flip(real, axis=1), axis=1), axis=1) * real
+
+
+def distance_to_start(mask):
+    """Each item's place in its history, on whichever side the padding is.
+
+    Args:
+        mask: bool [batch, n], true at items.
+
+    Returns:
+        int32 [batch, n]: 1 at the oldest item, 2 at the one after it, 0 at padding.
+    """
+    real = ops.cast(mask, "int32")
+    return ops.cumsum(real, axis=1) * real
 
 
 def real_items(inputs, mask):
@@ -35,8 +48,44 @@ def check_length(inputs, max_length: int) -> None:
         )
 
 
+class _PositionEmbedding(keras.layers.Layer):
+    """A table of L + 1 rows, of which a subclass's `places` says which is added to each item."""
+
+    def __init__(self, max_length: int, embeddings_initializer="uniform", **kwargs):
+        super().__init__(**kwargs)
+        if max_length < 1:
+            raise ValueError(f"max_length must be at least 1, got {max_length}.")
+        self.max_length = max_length
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        self.table = self.add_weight(
+            shape=(self.max_length + 1, input_shape[-1]),
+            initializer=self.embeddings_initializer,
+            name="table",
+        )
+
+    def call(self, inputs, mask=None):
+        check_length(inputs, self.max_length)
+        places = self.places(real_items(inputs, mask))
+        # A product, for the gradient of a lookup adds its rows up one after the other.
+        chosen = ops.one_hot(places, self.max_length + 1, dtype=inputs.dtype)
+        return inputs + ops.matmul(chosen, self.table)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "max_length": self.max_length,
+            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
+        }
+
+
 @keras.saving.register_keras_serializable("tfrs_timirec")
-class DistanceToEndEmbedding(keras.layers.Layer):
+class DistanceToEndEmbedding(_PositionEmbedding):
     """Adds an embedding of each item's distance to the end of its history.
 
     The newest item has distance 1, the one before it 2; padding has 0. It does not matter on
@@ -62,34 +111,20 @@ class DistanceToEndEmbedding(keras.layers.Layer):
         x = DistanceToEndEmbedding(max_length=20)(x)
     """
 
-    def __init__(self, max_length: int, embeddings_initializer="uniform", **kwargs):
-        super().__init__(**kwargs)
-        if max_length < 1:
-            raise ValueError(f"max_length must be at least 1, got {max_length}.")
-        self.max_length = max_length
-        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
-        self.supports_masking = True
+    places = staticmethod(distance_to_end)
 
-    def build(self, input_shape):
-        self.table = self.add_weight(
-            shape=(self.max_length + 1, input_shape[-1]),
-            initializer=self.embeddings_initializer,
-            name="table",
-        )
 
-    def call(self, inputs, mask=None):
-        check_length(inputs, self.max_length)
-        distance = distance_to_end(real_items(inputs, mask))
-        # A product, for the gradient of a lookup adds its rows up one after the other.
-        chosen = ops.one_hot(distance, self.max_length + 1, dtype=inputs.dtype)
-        return inputs + ops.matmul(chosen, self.table)
+@keras.saving.register_keras_serializable("tfrs_timirec")
+class DistanceToStartEmbedding(_PositionEmbedding):
+    """Adds an embedding of each item's place in its history, which later items do not change.
 
-    def compute_output_shape(self, input_shape):
-        return input_shape
+    The oldest item has place 1, the one after it 2; padding has 0. It does not matter on which side
+    the padding is. Arguments, results and errors are those of `DistanceToEndEmbedding`.
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "max_length": self.max_length,
-            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
-        }
+    Example:
+
+        x = keras.layers.Embedding(1000, 64, mask_zero=True)(history)
+        x = DistanceToStartEmbedding(max_length=50)(x)
+    """
+
+    places = staticmethod(distance_to_start)

@@ -6,22 +6,16 @@ import keras
 from keras import ops
 
 from tfrs_timirec.layers import SelfAttentiveExtractor
-from tfrs_timirec.models.base import (
-    SequentialRecommender,
-    history_input,
-    item_table,
-    tower_of_interests,
-)
-from tfrs_timirec.models.settings import ModelSettings
-from tfrs_timirec.ranges import Few, Share, Size
+from tfrs_timirec.models.base import history_input, item_table, tower_of_interests
+from tfrs_timirec.models.multi_interest import InterestSettings, MultiInterest
+from tfrs_timirec.ranges import Share, Size
 
 
 @dataclass
-class ComiRecSettings(ModelSettings):
+class ComiRecSettings(InterestSettings):
     """ComiRec's settings (the defaults are those of TiMiRec's authors for Beauty).
 
     Args:
-        num_interests: K, the interest vectors of a user.
         attention_width: The inner width of the self-attention, rows of W1.
         transformer: Position embeddings and a transformer block first, the "+" variants.
         dropout: Share dropped in training of the history's embeddings and of the transformer
@@ -29,13 +23,12 @@ class ComiRecSettings(ModelSettings):
     """
 
     system: str = "comirec"
-    num_interests: Few = 4
     attention_width: Size = 8
     transformer: bool = False
     dropout: Share = 0.0
 
 
-class ComiRec(SequentialRecommender):
+class ComiRec(MultiInterest):
     """K interests; the one that matches the target best is trained, and the best one scores.
 
     (ComiRec-SA, Cen et al., KDD 2020, with TiMiRec's loss: eqs. 1, 2 and 10 of CIKM 2022.) With
@@ -67,7 +60,7 @@ class ComiRec(SequentialRecommender):
         return tower_of_interests({"history": history}, interests, attention)
 
     def represent_prefixes(self, inputs, training=False):
-        if self.settings.transformer:
+        if self.settings.transformer or self.settings.routing_penalty:
             return super().represent_prefixes(inputs, training)
         items = self.items(inputs["history"])
         interests = self.user_tower.get_layer("extractor").of_prefixes(items, training)

@@ -10,6 +10,7 @@ from keras import ops
 from tfrs_timirec.layers import InterestAggregation, InterestPredictor
 from tfrs_timirec.models.base import SequentialRecommender, item_table, tower_of_interests
 from tfrs_timirec.models.losses import distillation_loss, target_similarity
+from tfrs_timirec.models.multi_interest import MultiInterest
 from tfrs_timirec.ranges import Few, Scale, Share
 
 
@@ -44,7 +45,7 @@ class Distilled(SequentialRecommender):
         extractor: The system that makes the interests, which is the first phase.
     """
 
-    extractor: ClassVar[type[SequentialRecommender]]
+    extractor: ClassVar[type[MultiInterest]]
     item_tables = 2
     learns = "to predict the interest that drives the next action"
 
@@ -87,7 +88,7 @@ class Distilled(SequentialRecommender):
         raise NotImplementedError
 
     @cached_property
-    def pretrained(self) -> SequentialRecommender:
+    def pretrained(self) -> MultiInterest:
         """The first phase: the extractor, whose layers are those of the whole."""
         outputs = self.user_tower.output
         tower = tower_of_interests(
@@ -108,14 +109,15 @@ class Distilled(SequentialRecommender):
         return self._with_logits(taken, training=training)
 
     def represent_prefixes(self, inputs, training=False):
-        interests = self.pretrained.represent_prefixes(inputs, training)["query_vectors"]
+        outputs = self.pretrained.represent_prefixes(inputs, training)
+        interests = outputs["query_vectors"]
         items = self.user_tower.get_layer("predictor_items")(inputs["history"])
         predictor = self.user_tower.get_layer("predictor")
         logits = predictor.of_prefixes(items, training)
         logits = ops.reshape(logits, (-1, self.settings.num_interests))
         query = self.user_tower.get_layer("aggregation")(interests, logits)
         query = ops.expand_dims(query, 1)
-        return {"query_vectors": query, "interests": interests, "logits": logits}
+        return {**outputs, "query_vectors": query, "interests": interests, "logits": logits}
 
     def losses(self, outputs, positive, negative):
         """L = L_rec + T² · L_distill (eq. 11)."""
@@ -126,4 +128,5 @@ class Distilled(SequentialRecommender):
         distillation = distillation_loss(
             similarity, outputs["logits"], temperature, self.settings.stop_gradient
         )
-        return recommendation + temperature**2 * distillation
+        penalty = self.pretrained.penalty(outputs)
+        return recommendation + temperature**2 * distillation + penalty

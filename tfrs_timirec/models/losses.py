@@ -19,12 +19,21 @@ def bpr_loss(query, positive, negative):
     return ops.softplus(ops.sum(query * (negative - positive), axis=-1))
 
 
-def softmax_loss(score, scores, is_other, correction: float = 0.0, smoothing: float = 0.0):
+def softmax_loss(
+    score,
+    scores,
+    is_other,
+    correction: float = 0.0,
+    smoothing: float = 0.0,
+    hardness: float = 0.0,
+):
     """Cross-entropy of the target against other items, all of them or a uniform sample.
 
     −log(e^s / (e^s + Σ_j e^(s_j + c))), where c = log(items there are / items drawn) makes the sum
     over a sample an estimate of the sum over all (Jean et al., ACL 2015, section 3). Label
-    smoothing gives the share `smoothing` of the target's probability to the other items.
+    smoothing gives the share `smoothing` of the target's probability to the other items. Hardness
+    weighs each other item by e^(β·s_j), divided by the mean of these weights: the harder to tell
+    from the target, the more it counts (REMI, Xie et al., RecSys 2023, section 4.2).
 
     Args:
         score: float [batch], the targets' s.
@@ -32,11 +41,17 @@ def softmax_loss(score, scores, is_other, correction: float = 0.0, smoothing: fl
         is_other: bool [batch, n], false where the other item is the target itself.
         correction: c.
         smoothing: From 0 to 1.
+        hardness: β.
 
     Returns:
         float [batch], in nats.
     """
     others = ops.where(is_other, scores + correction, -1e9)
+    if hardness:
+        harder = ops.where(is_other, hardness * scores, -1e9)
+        count = ops.sum(ops.cast(is_other, scores.dtype), axis=-1, keepdims=True)
+        mean = ops.logsumexp(harder, axis=-1, keepdims=True) - ops.log(ops.maximum(count, 1))
+        others = others + ops.where(is_other, harder - mean, 0.0)
     total = ops.logaddexp(score, ops.logsumexp(others, axis=-1))
     if not smoothing:
         return total - score
@@ -138,3 +153,19 @@ def distillation_loss(similarity, logits, temperature: float, stop_gradient: boo
         teacher = ops.stop_gradient(teacher)
     student = ops.log_softmax(logits / temperature)
     return ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
+
+
+def routing_variance(attention):
+    """‖diag(C)‖, C the covariance over a history's positions of the attention of its K interests.
+
+    (REMI, Xie et al., RecSys 2023, section 4.3.)
+
+    Args:
+        attention: float [batch, n, K].
+
+    Returns:
+        float [batch].
+    """
+    variance = ops.var(attention, axis=1)
+    # The constant, a float's rounding, keeps the gradient at zero finite.
+    return ops.sqrt(ops.sum(variance**2, axis=-1) + 1e-12)

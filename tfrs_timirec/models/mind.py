@@ -6,33 +6,26 @@ import keras
 import tensorflow as tf
 
 from tfrs_timirec.layers import DynamicRouting
-from tfrs_timirec.models.base import (
-    SequentialRecommender,
-    history_input,
-    item_table,
-    tower_of_interests,
-)
+from tfrs_timirec.models.base import history_input, item_table, tower_of_interests
 from tfrs_timirec.models.losses import label_aware_interest
-from tfrs_timirec.models.settings import ModelSettings
-from tfrs_timirec.ranges import Few, Scale
+from tfrs_timirec.models.multi_interest import InterestSettings, MultiInterest
+from tfrs_timirec.ranges import Scale
 
 
 @dataclass
-class MINDSettings(ModelSettings):
+class MINDSettings(InterestSettings):
     """MIND's settings.
 
     Args:
-        num_interests: K, the interest vectors of a user.
         label_power: p of the label-aware attention; null for infinite, which takes the interest
             that matches the target best.
     """
 
     system: str = "mind"
-    num_interests: Few = 4
     label_power: Scale | None = None
 
 
-class MIND(SequentialRecommender):
+class MIND(MultiInterest):
     """K interests, to which the history's items are routed; the best one scores.
 
     (Li et al., CIKM 2019: sections 4.3 and 4.4, without the users' profiles and the dense layers

@@ -53,5 +53,11 @@ class Objective:
         drawn = 1 if objective == "softmax" else others.shape[0] / (catalogue - 1)
         if objective == "gbce":
             return gbce_loss(score, scores, is_other, drawn, self._settings.calibration)
-        smoothing = self._settings.label_smoothing
-        return softmax_loss(score, scores, is_other, -math.log(drawn), smoothing)
+        return softmax_loss(
+            score,
+            scores,
+            is_other,
+            -math.log(drawn),
+            self._settings.label_smoothing,
+            self._settings.hardness,
+        )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from tfrs_timirec.ranges import Share, Size, WholeShare
+from tfrs_timirec.ranges import ScaleOrNone, Share, Size, WholeShare
 
 
 @dataclass
@@ -18,6 +18,8 @@ class ModelSettings:
             `sampled_softmax` from those of the whole batch, `softmax` from the whole catalogue.
         label_smoothing: The share of the target's probability that softmaxes give to the others.
         calibration: t of gBCE, from 0, plain binary cross-entropy, to 1, calibrated.
+        hardness: β of `sampled_softmax`: how much more the negatives count that are harder to tell
+            from the target.
     """
 
     system: str
@@ -26,3 +28,4 @@ class ModelSettings:
     objective: Literal["bpr", "sampled_softmax", "gbce", "softmax"] = "bpr"
     label_smoothing: Share = 0.0
     calibration: WholeShare = 0.75
+    hardness: ScaleOrNone = 0.0

@@ -233,9 +233,10 @@ class Training:
         """The validation metric; where nothing is held out, NaN, by which every epoch is best."""
         if not self._validated:
             return math.nan
+        sampled = self._settings.evaluation.protocol == "sampled"
         values = np.concatenate(
             [
-                metric(name, ranker.ranks(targets, negatives), targets.users)
+                metric(name, ranker.ranks(targets, negatives if sampled else None), targets.users)
                 for targets, negatives in self._task.validations(self._workers.share)
             ]
         )

@@ -1,0 +1,52 @@
+"""ComiRec over LiGR blocks: the first phase of TiMiRec on a modern tower."""
+
+from dataclasses import dataclass
+
+import keras
+from keras import ops
+
+from tfrs_timirec.layers import SelfAttentiveExtractor
+from tfrs_timirec.models.base import SequentialRecommender, history_input, tower_of_interests
+from tfrs_timirec.models.esasrec import ESASRec
+from tfrs_timirec.models.multi_interest import InterestSettings, MultiInterest
+from tfrs_timirec.models.stacked import StackedSettings
+from tfrs_timirec.ranges import Size
+
+
+@dataclass
+class ComiRecLiGRSettings(StackedSettings, InterestSettings):
+    """The settings of ComiRec over LiGR blocks.
+
+    Args:
+        attention_width: The inner width of the extractor's self-attention.
+    """
+
+    system: str = "comirec_ligr"
+    attention_width: Size = 8
+
+
+class ComiRecLiGR(MultiInterest, ESASRec):
+    """K interests, extracted from the outputs of eSASRec's blocks at all items."""
+
+    settings_type = ComiRecLiGRSettings
+    title = "ComiRec (LiGR)"
+
+    @classmethod
+    def build_tower(cls, num_items, settings, initializer, seed) -> keras.Model:
+        history = history_input()
+        states, _ = cls.build_states(history, num_items, settings, initializer)
+        extractor = SelfAttentiveExtractor(
+            settings.num_interests,
+            settings.attention_width,
+            kernel_initializer=initializer,
+            return_attention=True,
+            name="extractor",
+        )
+        return tower_of_interests({"history": history}, *extractor(states))
+
+    def represent_prefixes(self, inputs, training=False):
+        if self.settings.routing_penalty:
+            return SequentialRecommender.represent_prefixes(self, inputs, training)
+        states = self._states({"history": inputs["history"]}, training=training)
+        interests = self.user_tower.get_layer("extractor").of_prefixes(states, training)
+        return {"query_vectors": ops.reshape(interests, (-1, *interests.shape[2:]))}

@@ -1,0 +1,23 @@
+"""TiMiRec on a modern tower."""
+
+from dataclasses import dataclass
+
+from tfrs_timirec.models.comirec_ligr import ComiRecLiGR, ComiRecLiGRSettings
+from tfrs_timirec.models.distillation import DistillationSettings, Distilled
+
+
+@dataclass
+class TiMiRecLiGRSettings(DistillationSettings, ComiRecLiGRSettings):
+    """The settings of TiMiRec over LiGR blocks."""
+
+    system: str = "timirec_ligr"
+
+
+class TiMiRecLiGR(Distilled):
+    """Target-interest distillation over interests that are extracted from eSASRec's blocks."""
+
+    settings_type = TiMiRecLiGRSettings
+    extractor = ComiRecLiGR
+
+    def name_over(self, extractor: str) -> str:
+        return extractor.replace("ComiRec", "TiMiRec")
