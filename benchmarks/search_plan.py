@@ -1,0 +1,87 @@
+"""Writes what `benchmarks.search` needs, on a machine that has TensorFlow, for one that has a GPU.
+
+python -m benchmarks.search_plan PLAN.yaml FOLDER
+
+A plan holds the settings of the log and groups of trainings. Those of a group have the same tower
+and differ in `members`: learning rate, label smoothing and seed. `draws` of a plan's `space` are
+shared by all its `systems`: each gets the same number of trials from the same space.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import yaml
+
+from tfrs_timirec import data
+from tfrs_timirec.config import settings_from
+from tfrs_timirec.data.task import Task
+from tfrs_timirec.models.systems import SYSTEMS
+
+
+def groups_of(plan: dict) -> list[dict]:
+    """The plan's groups, and those that are drawn from its space for each of its systems."""
+    rng = np.random.default_rng(plan.get("seed", 0))
+    groups = list(plan.get("groups", []))
+    for number in range(plan.get("draws", 0)):
+        drawn = {name: rng.choice(values).item() for name, values in plan["space"].items()}
+        for name, changes in plan["systems"].items():
+            model = {**drawn, **changes}
+            groups.append({"name": f"{name}-{number}", "model": model})
+    return groups
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("plan", type=Path)
+    parser.add_argument("folder", type=Path)
+    flags = parser.parse_args()
+    plan = yaml.safe_load(flags.plan.read_text())
+    base = settings_from(plan["base"], str(flags.plan))
+    store = data.load(base.data, base.seed)
+    task = Task.of(store, base, reads_times=False)
+    flags.folder.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        flags.folder / "data.npz",
+        items=store.items.astype(np.int32),
+        offsets=store.offsets,
+        training_end=task.split.training_end,
+        num_items=store.num_items,
+        negatives=task.negatives.astype(np.uint16),
+    )
+    groups = []
+    for group in groups_of(plan):
+        training = {**plan["base"].get("training", {}), **group.get("training", {})}
+        settings = settings_from(
+            {**plan["base"], "model": group["model"], "training": training}, group["name"]
+        )
+        system = SYSTEMS[settings.model.system]
+        members = {**plan.get("members", {}), **group.get("members", {})}
+        towers = []
+        for seed in members.get("seed", [0]):
+            initializer = keras.initializers.RandomNormal(
+                stddev=settings.training.initial_stddev, seed=keras.random.SeedGenerator(seed)
+            )
+            tower = system.build_tower(store.num_items, settings.model, initializer, seed)
+            towers.append(tower.to_json())
+        groups.append(
+            {
+                "name": group["name"],
+                "towers": towers,
+                "members": members,
+                "model": vars(settings.model),
+                "training": vars(settings.training),
+                "evaluation": vars(settings.evaluation),
+                "distilled": hasattr(system, "extractor"),
+                "test": bool(plan.get("test")),
+                "keep": bool(group.get("keep")),
+            }
+        )
+    (flags.folder / "groups.json").write_text(json.dumps(groups))
+    print(f"{len(groups)} groups in {flags.folder}")
+
+
+if __name__ == "__main__":
+    main()
