@@ -25,8 +25,14 @@ def groups_of(plan: dict) -> list[dict]:
     """The plan's groups, and those that are drawn from its space for each of its systems."""
     rng = np.random.default_rng(plan.get("seed", 0))
     groups = list(plan.get("groups", []))
-    for number in range(plan.get("draws", 0)):
-        drawn = {name: rng.choice(values).item() for name, values in plan["space"].items()}
+    draws = plan.get("draws", 0)
+    # Each value of a setting comes as often as the others (Latin hypercube sampling).
+    drawn_of = {
+        name: rng.permutation(np.resize(values, draws)).tolist()
+        for name, values in plan.get("space", {}).items()
+    }
+    for number in range(draws):
+        drawn = {name: values[number] for name, values in drawn_of.items()}
         for name, changes in plan["systems"].items():
             model = {**drawn, **changes}
             groups.append({"name": f"{name}-{number}", "model": model})
