@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import keras
 from keras import ops
 
-from tfrs_timirec.layers import SelfAttentiveExtractor
+from tfrs_timirec.layers import NewestItem, SelfAttentiveExtractor
 from tfrs_timirec.models.base import SequentialRecommender, history_input, tower_of_interests
 from tfrs_timirec.models.esasrec import ESASRec
 from tfrs_timirec.models.multi_interest import InterestSettings, MultiInterest
@@ -26,7 +26,11 @@ class ComiRecLiGRSettings(StackedSettings, InterestSettings):
 
 
 class ComiRecLiGR(MultiInterest, ESASRec):
-    """K interests, extracted from the outputs of eSASRec's blocks at all items."""
+    """K interests, extracted from the outputs of eSASRec's blocks and added to that at the newest item.
+
+    Without the latter, the K together were worse than eSASRec's one vector: attention that only
+    looks at what the items are loses which came last.
+    """
 
     settings_type = ComiRecLiGRSettings
     title = "ComiRec (LiGR)"
@@ -42,11 +46,15 @@ class ComiRecLiGR(MultiInterest, ESASRec):
             return_attention=True,
             name="extractor",
         )
-        return tower_of_interests({"history": history}, *extractor(states))
+        interests, attention = extractor(states)
+        # What the newest item says is in each interest.
+        newest = ops.expand_dims(NewestItem(name="newest")(states), 1)
+        return tower_of_interests({"history": history}, newest + interests, attention)
 
     def represent_prefixes(self, inputs, training=False):
         if self.settings.routing_penalty:
             return SequentialRecommender.represent_prefixes(self, inputs, training)
         states = self._states({"history": inputs["history"]}, training=training)
         interests = self.user_tower.get_layer("extractor").of_prefixes(states, training)
+        interests = states[:, :, None] + interests
         return {"query_vectors": ops.reshape(interests, (-1, *interests.shape[2:]))}
