@@ -26,10 +26,10 @@ class ComiRecLiGRSettings(StackedSettings, InterestSettings):
 
 
 class ComiRecLiGR(MultiInterest, ESASRec):
-    """K interests, extracted from the outputs of eSASRec's blocks and added to that at the newest item.
+    """K interests, each the output of eSASRec's blocks at the newest item and what it adds to it.
 
-    Without the latter, the K together were worse than eSASRec's one vector: attention that only
-    looks at what the items are loses which came last.
+    What is added is extracted from the outputs at all items. By itself, without the newest, it
+    ranks worse than eSASRec's one vector.
     """
 
     settings_type = ComiRecLiGRSettings
