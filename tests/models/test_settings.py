@@ -63,7 +63,7 @@ REFUSED = [
     ("popularity", "num_interests", 2, "num_interests"),
     ("sasrec", "max_interval", 4, "max_interval"),
     ("timirec", "label_power", 2.0, "one of mind, timirec_mind"),
-    ("timirec_mind", "attention_width", 4, "one of comirec, comirec_ligr, timirec"),
+    ("timirec_mind", "attention_width", 4, "one of comirec, comirec_ligr, comirec_bsarec"),
 ]
 
 

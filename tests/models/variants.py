@@ -38,6 +38,7 @@ VARIANTS = {
         "objective": "sampled_softmax",
     },
     "timirec_ligr": {"routing_penalty": 0.1},
+    "timirec_bsarec": {"blocks": 1},
     "timirec_mind": {"predictor_layers": 2, "predictor_dropout": 0.2, "temperature": 0.5},
 }
 

@@ -1,60 +1,20 @@
-"""ComiRec over LiGR blocks: the first phase of TiMiRec on a modern tower."""
+"""ComiRec over eSASRec's LiGR blocks."""
 
 from dataclasses import dataclass
 
-import keras
-from keras import ops
-
-from tfrs_timirec.layers import NewestItem, SelfAttentiveExtractor
-from tfrs_timirec.models.base import SequentialRecommender, history_input, tower_of_interests
 from tfrs_timirec.models.esasrec import ESASRec
-from tfrs_timirec.models.multi_interest import InterestSettings, MultiInterest
-from tfrs_timirec.models.stacked import StackedSettings
-from tfrs_timirec.ranges import Size
+from tfrs_timirec.models.comirec_deep import ComiRecDeep, ComiRecDeepSettings
 
 
 @dataclass
-class ComiRecLiGRSettings(StackedSettings, InterestSettings):
-    """The settings of ComiRec over LiGR blocks.
-
-    Args:
-        attention_width: The inner width of the extractor's self-attention.
-    """
+class ComiRecLiGRSettings(ComiRecDeepSettings):
+    """The settings of ComiRec over eSASRec's LiGR blocks."""
 
     system: str = "comirec_ligr"
-    attention_width: Size = 8
 
 
-class ComiRecLiGR(MultiInterest, ESASRec):
-    """K interests, each the output of eSASRec's blocks at the newest item and what it adds to it.
-
-    What is added is extracted from the outputs at all items. By itself, without the newest, it
-    ranks worse than eSASRec's one vector.
-    """
+class ComiRecLiGR(ComiRecDeep, ESASRec):
+    """K interests over eSASRec's LiGR blocks."""
 
     settings_type = ComiRecLiGRSettings
     title = "ComiRec (LiGR)"
-
-    @classmethod
-    def build_tower(cls, num_items, settings, initializer, seed) -> keras.Model:
-        history = history_input()
-        states, _ = cls.build_states(history, num_items, settings, initializer)
-        extractor = SelfAttentiveExtractor(
-            settings.num_interests,
-            settings.attention_width,
-            kernel_initializer=initializer,
-            return_attention=True,
-            name="extractor",
-        )
-        interests, attention = extractor(states)
-        # What the newest item says is in each interest.
-        newest = ops.expand_dims(NewestItem(name="newest")(states), 1)
-        return tower_of_interests({"history": history}, newest + interests, attention)
-
-    def represent_prefixes(self, inputs, training=False):
-        if self.settings.routing_penalty:
-            return SequentialRecommender.represent_prefixes(self, inputs, training)
-        states = self._states({"history": inputs["history"]}, training=training)
-        interests = self.user_tower.get_layer("extractor").of_prefixes(states, training)
-        interests = states[:, :, None] + interests
-        return {"query_vectors": ops.reshape(interests, (-1, *interests.shape[2:]))}

@@ -5,6 +5,7 @@ from dataclasses import fields
 from tfrs_timirec.models.base import SequentialRecommender
 from tfrs_timirec.models.bsarec import BSARec
 from tfrs_timirec.models.comirec import ComiRec
+from tfrs_timirec.models.comirec_bsarec import ComiRecBSARec
 from tfrs_timirec.models.comirec_ligr import ComiRecLiGR
 from tfrs_timirec.models.esasrec import ESASRec
 from tfrs_timirec.models.gru4rec import GRU4Rec
@@ -14,6 +15,7 @@ from tfrs_timirec.models.popularity import Popularity
 from tfrs_timirec.models.sasrec import SASRec
 from tfrs_timirec.models.sasrec_deep import DeepSASRec
 from tfrs_timirec.models.timirec import TiMiRec
+from tfrs_timirec.models.timirec_bsarec import TiMiRecBSARec
 from tfrs_timirec.models.timirec_ligr import TiMiRecLiGR
 from tfrs_timirec.models.timirec_mind import TiMiRecMIND
 from tfrs_timirec.models.tisasrec import TiSASRec
@@ -32,9 +34,11 @@ SYSTEMS: dict[str, type[SequentialRecommender]] = {
     "bsarec": BSARec,
     "hstu": HSTU,
     "comirec_ligr": ComiRecLiGR,
+    "comirec_bsarec": ComiRecBSARec,
     "timirec": TiMiRec,
     "timirec_mind": TiMiRecMIND,
     "timirec_ligr": TiMiRecLiGR,
+    "timirec_bsarec": TiMiRecBSARec,
 }
 
 

@@ -1,4 +1,4 @@
-"""TiMiRec on a modern tower."""
+"""TiMiRec over eSASRec's LiGR blocks."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from tfrs_timirec.models.distillation import DistillationSettings, Distilled
 
 @dataclass
 class TiMiRecLiGRSettings(DistillationSettings, ComiRecLiGRSettings):
-    """The settings of TiMiRec over LiGR blocks."""
+    """The settings of TiMiRec over eSASRec's LiGR blocks."""
 
     system: str = "timirec_ligr"
 
 
 class TiMiRecLiGR(Distilled):
-    """Target-interest distillation over interests that are extracted from eSASRec's blocks."""
+    """Target-interest distillation over interests that are extracted from eSASRec's LiGR blocks."""
 
     settings_type = TiMiRecLiGRSettings
     extractor = ComiRecLiGR
