@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from tfrs_timirec.models.esasrec import ESASRec
 from tfrs_timirec.models.comirec_deep import ComiRecDeep, ComiRecDeepSettings
+from tfrs_timirec.models.esasrec import ESASRec
 
 
 @dataclass
