@@ -65,3 +65,21 @@ def test_the_next_phase_keeps_the_log_alone():
     assert progress.end_epoch(0.1, {})
     assert progress.declines == 0
     assert progress.log[-1] == {"phase": 2, "epoch": 1, "metric": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "fell"),
+    [
+        ([[0.3, 0.5], [0.4, 0.45]], (0.5, 0.45)),
+        ([[0.3, 0.5], [0.4, 0.5]], None),
+        ([[0.3, 0.5]], None),
+    ],
+)
+def test_a_phase_that_ends_below_the_one_before_is_noticed(metrics, fell):
+    progress = Progress()
+    for number, of_phase in enumerate(metrics):
+        if number:
+            progress.next_phase()
+        for metric in of_phase:
+            progress.end_epoch(metric, {})
+    assert progress.fell_short == fell

@@ -150,6 +150,7 @@ class Training:
                         f"{progress.best_epoch}, validation {self._settings.evaluation.metric} "
                         f"{progress.best:.4f}."
                     )
+                    self._warn_of_a_fall(progress)
                 progress.next_phase()
             if self._workers.any(bool(stop)):
                 # It came after the last step.
@@ -158,6 +159,17 @@ class Training:
             self._load_best(len(self._phases))
             self._workers.share_state(self._phases[-1].state)
         return progress
+
+    def _warn_of_a_fall(self, progress: Progress) -> None:
+        if not progress.fell_short:
+            return
+        before, after = progress.fell_short
+        self._say(
+            f"Phase {progress.phase} ends below phase {progress.phase - 1}, {after:.4f} against "
+            f"{before:.4f}: the predictor costs more than it brings here. The objectives with many "
+            f"negatives (model.objective), or the first phase's system alone (model.system "
+            f"{self._phases[-2].settings_type.system}), may rank better."
+        )
 
     def _say(self, sentence: str) -> None:
         self._console.print(sentence, highlight=False, soft_wrap=True)

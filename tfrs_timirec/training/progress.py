@@ -81,11 +81,21 @@ class Progress:
     @property
     def epochs(self) -> list[int]:
         """The epoch of each phase that was so far the best."""
+        return [epoch for _, epoch in self._best_of_phases]
+
+    @property
+    def fell_short(self) -> tuple[float, float] | None:
+        """The best metric of the last two phases, if the last has the lower one."""
+        values = [metric for metric, _ in self._best_of_phases[-2:]]
+        return (values[0], values[1]) if len(values) > 1 and values[1] < values[0] else None
+
+    @property
+    def _best_of_phases(self) -> list[tuple[float, int]]:
         best: dict[int, tuple[float, int]] = {}
         for row in self.log:
             if not row["metric"] <= best.get(row["phase"], (-1.0, 0))[0]:
                 best[row["phase"]] = row["metric"], row["epoch"]
-        return [epoch for _, epoch in best.values()]
+        return list(best.values())
 
     @property
     def epochs_run(self) -> list[int]:
