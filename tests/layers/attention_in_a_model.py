@@ -11,7 +11,11 @@ import numpy as np
 
 from tfrs_timirec.layers import (
     DynamicRouting,
+    FrequencyBlock,
+    HSTUBlock,
+    LiGRBlock,
     NewestItem,
+    SASRecBlock,
     SelfAttentiveExtractor,
     StateChange,
     TimeIntervalBlock,
@@ -32,13 +36,22 @@ interests_plus, attention_plus = SelfAttentiveExtractor(
     INTERESTS, transformer=True, max_length=LENGTH, return_attention=True
 )(items)
 capsules, routing = DynamicRouting(INTERESTS, LENGTH, return_attention=True)(items)
-block, rows = TransformerBlock(return_attention=True)(items)
+blocks = [
+    TransformerBlock(return_attention=True),
+    SASRecBlock(2, return_attention=True),
+    LiGRBlock(2, return_attention=True),
+    HSTUBlock(LENGTH, 2, return_attention=True),
+    FrequencyBlock(LENGTH, 1, return_attention=True),
+]
+encoded = [block(items) for block in blocks]
 user, timed = TimeIntervalBlock(LENGTH, 50, return_attention=True)(items, times)
 states, state = keras.layers.GRU(WIDTH, return_sequences=True, return_state=True)(items)
-vectors = [interests, interests_plus, capsules, NewestItem()(block), user, state]
-shares = [attention, attention_plus, routing, NewestItem()(rows), timed, StateChange()(states)]
-assert [vector.shape for vector in vectors] == 3 * [(None, INTERESTS, WIDTH)] + 3 * [(None, WIDTH)]
-assert rows.shape == (None, None, None)
+newest = [[NewestItem()(output) for output in both] for both in encoded]
+vectors = [interests, interests_plus, capsules, *(of[0] for of in newest), user, state]
+shares = [attention, attention_plus, routing, *(of[1] for of in newest), timed]
+shares.append(StateChange()(states))
+assert [vector.shape for vector in vectors] == 3 * [(None, INTERESTS, WIDTH)] + 7 * [(None, WIDTH)]
+assert all(rows.shape == (None, None, None) for _, rows in encoded)
 assert [share.shape[:2] for share in shares[:3]] == 3 * [(None, None)]
 
 model = keras.Model([history, times], [vectors, shares])

@@ -11,17 +11,22 @@ import numpy as np
 
 from tfrs_timirec.layers import (
     DistanceToEndEmbedding,
+    DistanceToStartEmbedding,
     DynamicRouting,
+    FrequencyBlock,
     HistoryMean,
+    HSTUBlock,
     InterestAggregation,
     InterestPredictor,
+    LiGRBlock,
     NewestItem,
+    SASRecBlock,
     SelfAttentiveExtractor,
     TimeIntervalBlock,
     TransformerBlock,
 )
 
-VARIANTS = ("timirec", "timirec_plus", "others")
+VARIANTS = ("timirec", "timirec_plus", "others", "stacked")
 ITEMS, LENGTH, WIDTH, INTERESTS = 30, 6, 8, 3
 
 if keras.backend.backend() == "jax":
@@ -41,6 +46,12 @@ def write(folder: Path, variant: str) -> None:
         mean = keras.layers.Dense(WIDTH)(HistoryMean()(x))
         routed = keras.ops.sum(DynamicRouting(INTERESTS, LENGTH)(x), axis=1)
         query = keras.layers.Add()([newest, timed, mean, routed])
+    elif variant == "stacked":
+        x = DistanceToStartEmbedding(LENGTH)(items(history))
+        x = SASRecBlock(2, dropout=0.5)(x)
+        x = LiGRBlock(2, dropout=0.5)(x)
+        x = HSTUBlock(LENGTH, 2, dropout=0.5)(x)
+        query = NewestItem()(FrequencyBlock(LENGTH, 1, dropout=0.5)(x))
     else:
         predictor_items = keras.layers.Embedding(ITEMS + 1, WIDTH, mask_zero=True, name="own_items")
         interests = SelfAttentiveExtractor(

@@ -8,11 +8,16 @@ from tests.layers.compare_reference import COMPARISONS
 from tests.layers.processes import run_script
 from tfrs_timirec.layers import (
     DistanceToEndEmbedding,
+    DistanceToStartEmbedding,
     DynamicRouting,
+    FrequencyBlock,
     HistoryMean,
+    HSTUBlock,
     InterestAggregation,
     InterestPredictor,
+    LiGRBlock,
     NewestItem,
+    SASRecBlock,
     SelfAttentiveExtractor,
     StateChange,
     TimeIntervalBlock,
@@ -32,6 +37,22 @@ def _with_times(layer):
     return lambda inputs, mask=None: layer(inputs, TIMES[:, : inputs.shape[1]], inputs_mask=mask)
 
 
+def _at_the_newest(block):
+    """The block's output at the newest item."""
+    return lambda inputs, mask=None: NewestItem()(block(inputs, mask=mask), mask=mask)
+
+
+# Each block over histories of up to 9 items.
+BLOCKS = {
+    "transformer": lambda **kwargs: TransformerBlock(INITIALIZER, **kwargs),
+    "sasrec": lambda **kwargs: SASRecBlock(2, INITIALIZER, **kwargs),
+    "ligr": lambda **kwargs: LiGRBlock(2, INITIALIZER, **kwargs),
+    "hstu": lambda **kwargs: HSTUBlock(9, 2, INITIALIZER, **kwargs),
+    "frequency": lambda **kwargs: FrequencyBlock(9, 1, 0.6, 2, INITIALIZER, **kwargs),
+}
+on_blocks = pytest.mark.parametrize("make", BLOCKS.values(), ids=BLOCKS)
+POSITIONS = [DistanceToEndEmbedding, DistanceToStartEmbedding]
+
 on_history = pytest.mark.parametrize(
     "make",
     [
@@ -42,8 +63,9 @@ on_history = pytest.mark.parametrize(
         lambda: HistoryMean(),
         lambda: NewestItem(),
         lambda: _with_times(TimeIntervalBlock(9, 50, INITIALIZER)),
+        *(lambda make=make: _at_the_newest(make()) for make in BLOCKS.values()),
     ],
-    ids=["extractor", "extractor+", "predictor", "routing", "mean", "newest", "intervals"],
+    ids=["extractor", "extractor+", "predictor", "routing", "mean", "newest", "intervals", *BLOCKS],
 )
 
 
@@ -99,8 +121,9 @@ def test_a_full_mask_is_no_mask(make):
         HistoryMean(),
         NewestItem(),
         _with_times(TimeIntervalBlock(LENGTH)),
+        *(_at_the_newest(make()) for make in BLOCKS.values()),
     ],
-    ids=["extractor", "extractor+", "routing", "mean", "newest", "intervals"],
+    ids=["extractor", "extractor+", "routing", "mean", "newest", "intervals", *BLOCKS],
 )
 def test_a_history_of_padding_has_zero_vectors(layer):
     vectors = np.asarray(layer(_vectors(BATCH, LENGTH, WIDTH), mask=MASK)).reshape(BATCH, -1)
@@ -113,23 +136,48 @@ def test_a_history_of_padding_has_finite_logits():
     assert np.isfinite(np.asarray(logits)).all()
 
 
-def test_the_block_neither_reads_nor_writes_padding():
-    outputs = np.asarray(TransformerBlock()(_vectors(BATCH, LENGTH, WIDTH), mask=MASK))
+@on_blocks
+def test_a_block_neither_reads_nor_writes_padding(make):
+    """On the left it is as on the right."""
+    block, inputs = make(), _vectors(BATCH, LENGTH, WIDTH)
+    outputs = np.asarray(block(inputs, mask=MASK))
     assert (outputs[~MASK] == 0).all()
     assert (np.abs(outputs[MASK]).max(axis=-1) > 0).all()
+    left = np.asarray(block(_to_the_left(inputs), mask=MASK[:, ::-1]))
+    assert (left[~MASK[:, ::-1]] == 0).all()
+    _equal(left, _to_the_left(outputs))
+
+
+def _to_the_left(rows):
+    """The rows with the padding of MASK on the other side."""
+    shifts = LENGTH - MASK.sum(axis=1)
+    return np.stack([np.roll(row, shift, axis=0) for row, shift in zip(rows, shifts, strict=True)])
+
+
+@pytest.mark.parametrize("name", ["sasrec", "ligr", "hstu"])
+def test_later_items_change_nothing_in_a_causal_block(name):
+    block, inputs = BLOCKS[name](), _vectors(BATCH, LENGTH, WIDTH)
+    whole = np.asarray(block(inputs))
+    for n in range(2, LENGTH):
+        _equal(whole[:, :n], block(inputs[:, :n]))
+    assert np.ptp(whole[:, 1:] - whole[:, :-1]) > 0.1
 
 
 @pytest.mark.parametrize(
-    ("mask", "distances"),
+    ("layer_class", "mask", "distances"),
     [
-        ([1, 1, 1, 0, 0], [3, 2, 1, 0, 0]),
-        ([0, 0, 1, 1, 1], [0, 0, 3, 2, 1]),
-        ([1, 1, 1, 1, 1], [5, 4, 3, 2, 1]),
-        ([0, 0, 0, 0, 0], [0, 0, 0, 0, 0]),
+        (DistanceToEndEmbedding, [1, 1, 1, 0, 0], [3, 2, 1, 0, 0]),
+        (DistanceToEndEmbedding, [0, 0, 1, 1, 1], [0, 0, 3, 2, 1]),
+        (DistanceToEndEmbedding, [1, 1, 1, 1, 1], [5, 4, 3, 2, 1]),
+        (DistanceToEndEmbedding, [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]),
+        (DistanceToStartEmbedding, [1, 1, 1, 0, 0], [1, 2, 3, 0, 0]),
+        (DistanceToStartEmbedding, [0, 0, 1, 1, 1], [0, 0, 1, 2, 3]),
+        (DistanceToStartEmbedding, [1, 1, 1, 1, 1], [1, 2, 3, 4, 5]),
+        (DistanceToStartEmbedding, [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]),
     ],
 )
-def test_distances_count_from_the_newest_item(mask, distances):
-    layer = DistanceToEndEmbedding(max_length=LENGTH)
+def test_where_positions_count_from(layer_class, mask, distances):
+    layer = layer_class(max_length=LENGTH)
     layer.build((None, LENGTH, 1))
     layer.set_weights([np.arange(LENGTH + 1.0)[:, None]])
     found = layer(np.zeros((1, LENGTH, 1), "float32"), mask=np.array([mask], bool))
@@ -148,12 +196,12 @@ def test_the_aggregation_is_the_mean_under_the_softmax():
     "layer",
     [
         InterestPredictor(INTERESTS, num_layers=2, dropout=0.5, kernel_initializer=INITIALIZER),
-        TransformerBlock(INITIALIZER, dropout=0.5),
         SelfAttentiveExtractor(INTERESTS, dropout=0.5, kernel_initializer=INITIALIZER),
         lambda x, training: TIME_BLOCK(x, TIMES[:, :LENGTH], training=training),
         DynamicRouting(INTERESTS, kernel_initializer=INITIALIZER),
+        *(make(dropout=0.5) for make in BLOCKS.values()),
     ],
-    ids=["predictor", "block", "extractor", "intervals", "routing"],
+    ids=["predictor", "extractor", "intervals", "routing", *BLOCKS],
 )
 def test_chance_is_for_training_alone(layer, training):
     inputs = _vectors(BATCH, LENGTH, WIDTH)
@@ -164,8 +212,15 @@ def test_chance_is_for_training_alone(layer, training):
 @pytest.mark.parametrize(
     ("layer_class", "arguments"),
     [
-        (DistanceToEndEmbedding, {"max_length": 9}),
+        *((layer_class, {"max_length": 9}) for layer_class in POSITIONS),
         (TransformerBlock, {"dropout": 0.25}),
+        (SASRecBlock, {"heads": 4, "dropout": 0.25}),
+        (LiGRBlock, {"heads": 4, "dropout": 0.25}),
+        (HSTUBlock, {"max_length": 9, "heads": 4, "dropout": 0.25}),
+        (
+            FrequencyBlock,
+            {"max_length": 9, "lowest": 1, "share": 0.25, "heads": 4, "dropout": 0.25},
+        ),
         (TimeIntervalBlock, {"max_length": 9, "max_interval": 7, "dropout": 0.25}),
         (DynamicRouting, {"num_interests": 2, "max_length": 9, "iterations": 2, "seed": 4}),
         (HistoryMean, {}),
@@ -179,7 +234,7 @@ def test_chance_is_for_training_alone(layer, training):
 )
 def test_the_config_makes_the_same_layer(layer_class, arguments):
     initializer = {
-        DistanceToEndEmbedding: {"embeddings_initializer": INITIALIZER},
+        **{position: {"embeddings_initializer": INITIALIZER} for position in POSITIONS},
         InterestAggregation: {},
         HistoryMean: {},
         NewestItem: {},
@@ -217,6 +272,11 @@ def test_the_config_makes_the_same_layer(layer_class, arguments):
         (InterestPredictor, {"num_interests": 0}, "num_interests"),
         (InterestPredictor, {"num_interests": 2, "num_layers": 0}, "num_layers"),
         (DistanceToEndEmbedding, {"max_length": 0}, "max_length"),
+        (DistanceToStartEmbedding, {"max_length": 0}, "max_length"),
+        (SASRecBlock, {"heads": 0}, "heads"),
+        (LiGRBlock, {"heads": 0}, "heads"),
+        (HSTUBlock, {"max_length": 0}, "max_length"),
+        (FrequencyBlock, {"max_length": 0}, "max_length"),
         (DynamicRouting, {"num_interests": 0}, "num_interests"),
         (DynamicRouting, {"num_interests": 2, "max_length": 0}, "max_length"),
         (DynamicRouting, {"num_interests": 2, "iterations": 0}, "iterations"),
@@ -233,15 +293,28 @@ def test_a_wrong_size_is_named(layer_class, arguments, name):
     "layer",
     [
         DistanceToEndEmbedding(max_length=LENGTH - 1),
+        DistanceToStartEmbedding(max_length=LENGTH - 1),
+        HSTUBlock(max_length=LENGTH - 1),
+        FrequencyBlock(max_length=LENGTH - 1),
         SelfAttentiveExtractor(INTERESTS, transformer=True, max_length=LENGTH - 1),
         DynamicRouting(INTERESTS, max_length=LENGTH - 1),
         _with_times(TimeIntervalBlock(max_length=LENGTH - 1)),
     ],
-    ids=["position", "extractor+", "routing", "intervals"],
+    ids=["to end", "to start", "hstu", "frequency", "extractor+", "routing", "intervals"],
 )
 def test_a_history_that_is_too_long_is_told(layer):
     with pytest.raises(ValueError, match="5 positions, but max_length is 4"):
         layer(_vectors(BATCH, LENGTH, WIDTH), mask=MASK)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [SASRecBlock(3), LiGRBlock(3), HSTUBlock(9, 3), FrequencyBlock(9, heads=3)],
+    ids=["sasrec", "ligr", "hstu", "frequency"],
+)
+def test_heads_that_do_not_divide_the_width_are_told(layer):
+    with pytest.raises(ValueError, match="heads must divide the width 8, got 3"):
+        layer(_vectors(BATCH, LENGTH, WIDTH))
 
 
 def test_jax_outputs_equal_the_reference():
@@ -261,13 +334,13 @@ def test_outputs_equal_the_numpy_reference_on_jax():
 @pytest.mark.parametrize(
     "call",
     [
-        TransformerBlock(INITIALIZER, dtype="float64"),
+        *(make(dtype="float64") for make in BLOCKS.values()),
         _with_times(TimeIntervalBlock(LENGTH, 50, INITIALIZER, dtype="float64")),
         HistoryMean(dtype="float64"),
         StateChange(dtype="float64"),
         DynamicRouting(INTERESTS, iterations=1, kernel_initializer=INITIALIZER, dtype="float64"),
     ],
-    ids=["block", "intervals", "mean", "change", "routing"],
+    ids=[*BLOCKS, "intervals", "mean", "change", "routing"],
 )
 def test_gradients_are_the_slopes(call):
     """Of a weighted sum of the outputs, along a random direction, by a central difference."""

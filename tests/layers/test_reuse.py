@@ -5,7 +5,7 @@ import pytest
 
 from tests.layers.processes import run_script
 
-VARIANTS = ["others", "timirec", "timirec_plus"]
+VARIANTS = ["others", "stacked", "timirec", "timirec_plus"]
 
 
 @pytest.mark.long

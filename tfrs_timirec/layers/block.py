@@ -29,7 +29,7 @@ class Block(keras.layers.Layer):
         least 0 and summing to 1; 0 in the rows and columns of padding. The mask is that of both.
 
     Raises:
-        ValueError: If the heads do not divide D.
+        ValueError: If there are no heads, or they do not divide D.
     """
 
     def __init__(
@@ -41,6 +41,8 @@ class Block(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if heads < 1:
+            raise ValueError(f"heads must be at least 1, got {heads}.")
         self.heads = heads
         self.kernel_initializer = kernel_initializer
         self.dropout = dropout

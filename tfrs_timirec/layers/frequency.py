@@ -33,7 +33,7 @@ class FrequencyBlock(Block):
     Call arguments and results are those of `Block`.
 
     Raises:
-        ValueError: If the heads do not divide D, or n is larger than L.
+        ValueError: If L or the heads are below 1, the heads do not divide D, or n is larger than L.
 
     Example:
 
@@ -43,6 +43,8 @@ class FrequencyBlock(Block):
 
     def __init__(self, max_length: int, lowest: int = 2, share: float = 0.7, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        if max_length < 1:
+            raise ValueError(f"max_length must be at least 1, got {max_length}.")
         self.max_length = max_length
         self.lowest = lowest
         self.share = share

@@ -26,7 +26,7 @@ class HSTUBlock(Block):
     Call arguments and results are those of `Block`.
 
     Raises:
-        ValueError: If the heads do not divide D, or n is larger than L.
+        ValueError: If L or the heads are below 1, the heads do not divide D, or n is larger than L.
 
     Example:
 
@@ -36,6 +36,8 @@ class HSTUBlock(Block):
 
     def __init__(self, max_length: int, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        if max_length < 1:
+            raise ValueError(f"max_length must be at least 1, got {max_length}.")
         self.max_length = max_length
 
     def build(self, input_shape):

@@ -9,7 +9,7 @@ from tfrs_timirec.ranges import Few, Share
 
 @dataclass
 class BSARecSettings(StackedSettings):
-    """The settings of BSARec (the defaults are those of its authors for Beauty).
+    """The settings of BSARec (the filter's defaults are those of its authors for Beauty).
 
     Args:
         lowest_frequencies: How many frequencies the filter keeps beside the constant one.
@@ -17,7 +17,7 @@ class BSARecSettings(StackedSettings):
     """
 
     system: str = "bsarec"
-    lowest_frequencies: Few = 3
+    lowest_frequencies: Few = 2
     filter_share: Share = 0.7
 
 
@@ -32,6 +32,7 @@ class BSARec(Stacked):
     position = DistanceToEndEmbedding
     # The filter mixes all positions.
     causal = False
+    post_norm = True
 
     @classmethod
     def build_block(cls, settings, **kwargs):

@@ -156,16 +156,16 @@ def distillation_loss(similarity, logits, temperature: float, stop_gradient: boo
 
 
 def routing_variance(attention):
-    """‖diag(C)‖, C the covariance over a history's positions of the attention of its K interests.
+    """‖diag(C)‖², C = (A − Ā)ᵀ(A − Ā), of the attention A of K interests over a history.
 
-    (REMI, Xie et al., RecSys 2023, section 4.3.)
+    (REMI, Xie et al., RecSys 2023, section 4.3. Its authors' code divides C by D and adds the
+    penalties of a batch up: their λ is λ·D² / batch here.)
 
     Args:
         attention: float [batch, n, K].
 
     Returns:
-        float [batch].
+        float [batch], from 0, where all positions have the same share, to less than K.
     """
-    variance = ops.var(attention, axis=1)
-    # The constant, a float's rounding, keeps the gradient at zero finite.
-    return ops.sqrt(ops.sum(variance**2, axis=-1) + 1e-12)
+    centred = attention - ops.mean(attention, axis=1, keepdims=True)
+    return ops.sum(ops.sum(centred**2, axis=1) ** 2, axis=-1)

@@ -44,11 +44,14 @@ class Stacked(SequentialRecommender):
     Attributes:
         position: The layer of the positions.
         causal: Whether what the blocks give at an item does not change with later items.
+        post_norm: Whether each block ends with a normalisation: then the vectors that come into
+            the first one are normalised, and not those that leave the last one.
     """
 
     settings_type: ClassVar[type[StackedSettings]]
     position: ClassVar[type[keras.layers.Layer]] = DistanceToStartEmbedding
     causal: ClassVar[bool] = True
+    post_norm: ClassVar[bool] = False
 
     @classmethod
     def build_block(cls, settings: StackedSettings, **kwargs) -> Block:
@@ -68,7 +71,7 @@ class Stacked(SequentialRecommender):
         settings: StackedSettings,
         initializer: keras.initializers.Initializer,
     ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-        """What the last block gives, normalised, [batch, n, D], and its attention [batch, n, n].
+        """What the blocks make of the history, [batch, n, D], and the last attention [batch, n, n].
 
         Args:
             history: int32 [batch, n].
@@ -86,6 +89,8 @@ class Stacked(SequentialRecommender):
             )
         x = item_table(num_items, settings.embedding_size, initializer)(history)
         x = cls.position(settings.history_length, initializer, name="position")(x)
+        if cls.post_norm:
+            x = keras.layers.LayerNormalization(epsilon=1e-5, name="embeddings")(x)
         x = keras.layers.Dropout(settings.dropout, name="drop")(x)
         for number in range(settings.blocks):
             block = cls.build_block(
@@ -97,7 +102,9 @@ class Stacked(SequentialRecommender):
                 name=f"block_{number}",
             )
             x, attention = block(x)
-        return keras.layers.LayerNormalization(epsilon=1e-5, name="states")(x), attention
+        if not cls.post_norm:
+            x = keras.layers.LayerNormalization(epsilon=1e-5, name="states")(x)
+        return x, attention
 
     @classmethod
     def build_tower(cls, num_items, settings, initializer, seed) -> keras.Model:
