@@ -122,11 +122,18 @@ class EvaluationSettings:
         negatives: Items drawn for each user, among those never touched, beside the targets.
         metric: What early stopping watches on the validation split: HR@N, NDCG@N, Recall@N,
             Precision@N, MAP@N or MRR.
+        titles: A CSV, TSV, Parquet or typed-header file of the items, from whose categories the
+            diversity and the calibration of lists follow.
+        titles_id_column: Its column of the item's id.
+        categories_column: Its column of the categories.
     """
 
     cutoffs: list[Count] = field(default_factory=lambda: [5, 10, 20])
     negatives: Count = 1000
     metric: MetricName = "HR@5"
+    titles: str | None = None
+    titles_id_column: str = "item_id"
+    categories_column: str | None = None
 
 
 @dataclass
@@ -293,6 +300,12 @@ def _check_effect(settings: Settings) -> None:
         )
     if not settings.evaluation.cutoffs:
         raise UserError("evaluation.cutoffs is empty: give one or more, such as [5, 10].")
+    file, column = settings.evaluation.titles, settings.evaluation.categories_column
+    if (file is None) != (column is None):
+        raise UserError(
+            "evaluation.titles names a file and evaluation.categories_column its column of "
+            "categories: set both, or neither."
+        )
 
 
 def plain(parsed: Any) -> Any:
