@@ -1,7 +1,9 @@
 """Figures of lists, against values worked out by hand and against their own definitions."""
 
+import json
 from itertools import combinations
-from math import log, sqrt
+from math import log, log2, sqrt
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,6 +91,25 @@ def test_the_figures_by_hand():
             / 2
         ),
     }
+
+
+def test_the_figures_are_those_of_rectools():
+    # As lists_by_rectools.py wrote them.
+    path = Path(__file__).parents[1] / "golden" / "golden_lists.json"
+    golden = json.loads(path.read_text())
+    attributes, histories = Attributes.of(golden["genres"]), golden["histories"]
+    width = len(golden["genres"]) + 1
+    counted = np.array([np.bincount(history, minlength=width) for history in histories])
+    figures = ListFigures(counted.sum(axis=0)[1:], [1, 3, 8], attributes)
+    figures.add(np.array(golden["lists"]), sparse.csr_array(counted.astype(float)))
+    found = figures.figures()
+    # There an item's share is of the users, and a list of one item has a diversity of 0.
+    of_users = log2(counted.sum()) - log2(len(histories))
+    for name, value in golden["figures"].items():
+        kind = name.split("@")[0]
+        expected = value + of_users * (kind == "Novelty")
+        if name != "Diversity@1":
+            assert found[name] == pytest.approx(expected), name
 
 
 def test_without_attributes_nothing_is_said_of_them():

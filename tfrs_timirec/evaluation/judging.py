@@ -34,7 +34,8 @@ def judge(
     """The metrics of systems and of popularity, and the ranks of the test targets.
 
     Args:
-        systems: By name; each is judged before the next one is asked for.
+        systems: By name; each is ranked with before the next one is asked for. Of the last one
+            everything is found out: those before it are its phases, systems in their own right.
         popularity: The baseline.
         counts: int64 [items], the interactions of each item in training.
         task: What is tested; its shards are in memory one at a time.
@@ -42,21 +43,27 @@ def judge(
         attributes: Of the items; None if they are not known.
 
     Returns:
-        What `tfrs_timirec.evaluation.report.metrics_of` does, with `groups`
-        (`tfrs_timirec.evaluation.groups.groups`), `lists`, the figures of
-        `tfrs_timirec.evaluation.lists.ListFigures` by system, and `interests`, those of
-        `tfrs_timirec.evaluation.interests.interest_figures` by system with several; and the ranks.
+        What `tfrs_timirec.evaluation.report.metrics_of` does, with `groups`, those of
+        `tfrs_timirec.evaluation.groups.groups`; `lists`, by system the figures of
+        `tfrs_timirec.evaluation.lists.ListFigures`; and `interests`, by system with several
+        the figures of `tfrs_timirec.evaluation.interests.interest_figures`; and the ranks.
     """
     ranks: Ranks = {}
-    metrics: dict[str, Any] = {"lists": {}, "interests": {}}
     for name, system in chain([(popularity.title, popularity)], systems):
         ranks[name] = _ranks(system, popularity, task)
-        metrics["lists"][name] = _list_figures(system, counts, task, cutoffs, attributes)
-        if system.user_tower.output["interests"].shape[1] > 1:
-            figures = _interest_figures(system, task, ranks[name]["full"], cutoffs)
-            metrics["interests"][name] = figures
-    of_groups = {"groups": groups(ranks, task, counts, cutoffs)}
-    return metrics_of(ranks, task, cutoffs) | of_groups | metrics, ranks
+    metrics = metrics_of(ranks, task, cutoffs)
+    metrics["groups"] = groups(ranks, task, counts, cutoffs)
+    whole = {popularity.title: popularity, name: system}
+    metrics["lists"] = {
+        name: _list_figures(system, counts, task, cutoffs, attributes)
+        for name, system in whole.items()
+    }
+    metrics["interests"] = {
+        name: _interest_figures(system, task, ranks[name]["full"], cutoffs)
+        for name, system in whole.items()
+        if system.user_tower.output["interests"].shape[1] > 1
+    }
+    return metrics, ranks
 
 
 def _ranks(
