@@ -214,7 +214,7 @@ class Recommender:
             told = [data.summary(store, settings.data), *[f"Run folder: {run}"] * bool(run)]
             console.print(*told, sep="\n", highlight=False, soft_wrap=True)
             # What is wrong with them is told before the training.
-            attributes = _attributes(settings, store.item_ids)
+            attributes = _attributes(settings, store.item_ids) if workers.is_chief else None
             task, system = _untrained(store, settings)
             phases = system.phases()
             epochs = [settings.training.max_epochs] * len(phases)
@@ -821,12 +821,12 @@ def _judge(
 
 
 def _attributes(settings: Settings, item_ids: pa.Array) -> Attributes | None:
-    """Those that the evaluation's settings name a file of, of each item of the catalogue."""
-    categories = read_categories(settings.evaluation, item_ids)
+    """Those that the evaluation's settings name a file of; None if it needs none."""
+    named, nothing_held_out = settings.evaluation, settings.data.split == "none"
+    categories = None if nothing_held_out else read_categories(named, item_ids)
     if categories is None:
         return None
     if not any(categories):
-        named = settings.evaluation
         raise UserError(
             f"The column {named.categories_column} of {named.titles} says nothing of any item of "
             f"the log: is {named.titles_id_column} the column of the ids that are in the log?"

@@ -34,7 +34,7 @@ def store():
 
 
 @pytest.fixture(scope="module")
-def judged():
+def judged(eagerly):
     """A function that judges a system of two interests on sequences."""
     system = Fixed.of(VECTORS, INTERESTS)
 
@@ -43,7 +43,8 @@ def judged():
         popularity = Popularity.create(ITEMS, PopularitySettings(), 0.0, 0)
         popularity.learn_counts(task.counts)
         systems = [(system.title, system)]
-        return judge(systems, popularity, task.counts, task, CUTOFFS, Attributes.of(GENRES))
+        with eagerly():
+            return judge(systems, popularity, task.counts, task, CUTOFFS, Attributes.of(GENRES))
 
     return judged
 
@@ -145,7 +146,7 @@ def test_the_tables(whole, capsys):
     for figure in ("Coverage@5", "Miscalibration@5", "mean cosine", "NDCG@5, oracle"):
         assert figure in told
     assert "@2" not in told and "calibration error" not in told
-    assert f"{metrics['lists']['popularity']['Novelty@5']:.4g}" in told
+    assert f"{metrics['lists']['popularity']['Novelty@5']:.4f}" in told
     group = metrics["groups"]["long histories"]
     assert f"{group['from']} to {group['to']}" in told
     assert f"{group['test']['fixed']['full']['NDCG@5']:.4f}" in told

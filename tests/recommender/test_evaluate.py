@@ -40,7 +40,7 @@ def test_the_command_prints_what_there_is_of_each(saved, kinds, eagerly, capsys)
     metrics = json.loads((saved / "recommender.json").read_text())["metrics"]
     for name, value in metrics["lists"]["TiMiRec"].items():
         if name.endswith("@10"):
-            assert f"{name} " in told and f" {value:,.4g} " in told
+            assert f"{name} " in told and f" {value:,.4f} " in told
     assert "Diversity@10" in told and "rare targets" in told
     for name in ("effective number", "calibration error", "HR@10, oracle"):
         assert f"│ {name} " in told

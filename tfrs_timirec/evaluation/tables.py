@@ -30,7 +30,7 @@ def print_tables(metrics: dict[str, Any], cutoffs: Sequence[int]) -> None:
 def _groups(groups: dict[str, dict[str, Any]], n: int) -> Table:
     names = [f"HR@{n}", f"NDCG@{n}"]
     table = Table("group", title="Whom it serves, target among the whole catalogue")
-    for heading in ("targets", "of interactions"):
+    for heading in ("targets", "interactions"):
         table.add_column(heading, justify="right")
     for system in next(iter(groups.values()))["test"]:
         for name in names:
@@ -80,8 +80,7 @@ def _with_meanings(title: str, figures: dict[str, dict]) -> Table:
 def _add_row(table: Table, name: str, values: list[float | None], meaning: str) -> None:
     """Adds what any of the systems has a figure of."""
     if any(value is not None for value in values):
-        # Popularity is in the hundreds, all others are small.
-        cells = ("" if value is None else f"{value:,.4g}" for value in values)
+        cells = ("" if value is None else f"{value:,.4f}" for value in values)
         table.add_row(name, *cells, meaning)
 
 
