@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from tfrs_timirec.config import check_fields
 from tfrs_timirec.data.instances import whole_histories
+from tfrs_timirec.data.metadata import read_metadata
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.export.card import model_card
 from tfrs_timirec.export.catalogue import Catalogue
 from tfrs_timirec.export.extras import check_export, models
-from tfrs_timirec.export.metadata import read_metadata
 from tfrs_timirec.export.retrieval import (
     RECALL_AT,
     SMALLEST_INDEX,

@@ -12,7 +12,7 @@ MAY_IMPORT = {
     "models": {"layers"},
     "config": {"models"},
     "data": {"config"},
-    "evaluation": {"data", "models"},
+    "evaluation": {"data", "models", "retrieval"},
     "audit": {"commands", "config", "data", "evaluation"},
     "training": {"config", "data", "evaluation", "models"},
     "retrieval": {"data", "models"},

@@ -128,12 +128,19 @@ class EvaluationSettings:
             Precision@N, MAP@N or MRR.
         protocol: Among what it ranks there: `sampled`, the negatives, or `full`, the whole
             catalogue.
+        titles: A CSV, TSV, Parquet or typed-header file of the items, from whose categories the
+            diversity and the calibration of lists follow.
+        titles_id_column: Its column of the item's id.
+        categories_column: Its column of the categories.
     """
 
     cutoffs: list[Count] = field(default_factory=lambda: [5, 10, 20])
     negatives: Count = 1000
     metric: MetricName = "HR@5"
     protocol: Literal["sampled", "full"] = "sampled"
+    titles: str | None = None
+    titles_id_column: str = "item_id"
+    categories_column: str | None = None
 
 
 @dataclass
@@ -300,6 +307,12 @@ def _check_effect(settings: Settings) -> None:
         )
     if not settings.evaluation.cutoffs:
         raise UserError("evaluation.cutoffs is empty: give one or more, such as [5, 10].")
+    file, column = settings.evaluation.titles, settings.evaluation.categories_column
+    if (file is None) != (column is None):
+        raise UserError(
+            "evaluation.titles names a file and evaluation.categories_column its column of "
+            "categories: set both, or neither."
+        )
 
 
 def plain(parsed: Any) -> Any:

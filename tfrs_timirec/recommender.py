@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,14 +17,16 @@ from rich.console import Console
 from tfrs_timirec import answers, data, saving
 from tfrs_timirec.config import Settings, checked, config_path, read_settings, settings_named
 from tfrs_timirec.data.instances import Instances, whole_histories
+from tfrs_timirec.data.metadata import read_categories
 from tfrs_timirec.data.splits import split_of
 from tfrs_timirec.data.store import SequenceStore
 from tfrs_timirec.data.tables import ids_of, kind_of, table_of
 from tfrs_timirec.data.task import Task
 from tfrs_timirec.errors import UserError
+from tfrs_timirec.evaluation.judging import judge
+from tfrs_timirec.evaluation.lists import Attributes
 from tfrs_timirec.evaluation.planted import planted_agreement
-from tfrs_timirec.evaluation.protocols import protocol_ranks
-from tfrs_timirec.evaluation.report import Ranks, metrics_of
+from tfrs_timirec.evaluation.report import Ranks
 from tfrs_timirec.files import locked, scratch
 from tfrs_timirec.models.base import SequentialRecommender
 from tfrs_timirec.models.distillation import Distilled
@@ -207,10 +208,13 @@ class Recommender:
             of_all = {"log": store.digest, **flat(asdict(settings))}
             # Where the data lies may differ, not how it is split.
             elsewhere = {f"data.{name}" for name in ("source", "folder", "engine", "master")}
+            elsewhere.add("evaluation.titles")
             workers.check_same({k: of_all[k] for k in of_all.keys() - elsewhere})
             console = Console(quiet=silent)
             told = [data.summary(store, settings.data), *[f"Run folder: {run}"] * bool(run)]
             console.print(*told, sep="\n", highlight=False, soft_wrap=True)
+            # What is wrong with them is told before the training.
+            attributes = _attributes(settings, store.item_ids) if workers.is_chief else None
             task, system = _untrained(store, settings)
             phases = system.phases()
             epochs = [settings.training.max_epochs] * len(phases)
@@ -229,9 +233,8 @@ class Recommender:
             )
             metrics = {}
             if validated and workers.is_chief:
-                metrics, ranks = _judge(
-                    _best_of_phases(system, folder), task.counts, task, settings
-                )
+                best = _best_of_phases(system, folder)
+                metrics, ranks = _judge(best, task.counts, task, settings, attributes)
                 if task.store.interests is not None and isinstance(system, Distilled):
                     metrics["planted interests"] = planted_agreement(system, task)
             trained = self._trained(settings, system, store, task, metrics)
@@ -334,6 +337,7 @@ class Recommender:
         before = self.sequences
         settings, table = self._source(log)
         grown = data.load(settings.data, settings.seed, table).after(before)
+        attributes = _attributes(settings, grown.item_ids)
         _fix_chance(settings)
         task, system = _untrained(grown, settings)
         take_over(system, self.system, task)
@@ -347,27 +351,43 @@ class Recommender:
                 _train(system.phases(), part, settings, run, epochs, callback, console)
         metrics = self.metrics
         if settings.data.split != "none":
-            metrics, _ = _judge([(system.title, system)], task.counts, task, settings)
+            judged = [(system.title, system)]
+            metrics, _ = _judge(judged, task.counts, task, settings, attributes)
         trained = self._trained(settings, system, grown, task, metrics)
         trained._kind = kind_of(log) or self._kind
         self.__dict__ = trained.__dict__
         return self
 
-    def evaluate(self, log: Any = None) -> dict[str, Any]:
-        """The metrics of both protocols, beside those of popularity.
+    def evaluate(
+        self,
+        log: Any = None,
+        *,
+        titles: str | None = None,
+        titles_id_column: str | None = None,
+        categories_column: str | None = None,
+    ) -> dict[str, Any]:
+        """How good the recommendations are, and what the interests are worth.
 
         Args:
             log: A newer log, as for `fit`, with the same columns: its own split says what is
                 tested. Items that the recommender does not know count as missed targets, and
                 are skipped in histories. None evaluates on what was held out in training.
+            titles: A CSV, TSV, Parquet or typed-header file with the categories of the items, from
+                which the diversity of lists and their calibration follow; None uses the setting of
+                that name, as for the others.
+            titles_id_column: Its column of the item's id.
+            categories_column: Its column of the categories.
 
         Returns:
             `users`, how many were tested, and `test`, system → protocol (`sampled`, `full`) →
-            metric → mean; with users that are new after the training part also `new users` and
-            `test, new users`.
+            metric → mean, beside those of popularity; with users that are new after the training
+            part also `new users` and `test, new users`. `groups`: `short histories`, `long
+            histories`, `rare targets` and `popular targets` → `from`, `to`, `targets` and `test`.
+            `lists`: system → metric → value, of the first N of the whole catalogue, less what the
+            user had. `interests`: system → figure → value, of systems with several.
 
         Raises:
-            UserError: If nothing was held out, or the log cannot be used.
+            UserError: If nothing was held out, or the log or the file cannot be used.
         """
         settings, store = self.settings, self.sequences
         if log is not None:
@@ -378,10 +398,18 @@ class Recommender:
                 "Nothing is held out where data.split is none: evaluate before refit, or fit with "
                 "another split."
             )
+        named = {
+            "titles": titles,
+            "titles_id_column": titles_id_column,
+            "categories_column": categories_column,
+        }
+        given = {name: value for name, value in named.items() if value is not None}
+        settings = checked(replace(settings, evaluation=replace(settings.evaluation, **given)))
+        attributes = _attributes(settings, self.sequences.item_ids)
         task = Task.of(store, settings, "times" in self.system.tower_inputs)
         task = task.for_catalogue(self.system.num_items)
         systems = [(self.system.title, self.system)]
-        metrics, _ = _judge(systems, self.counts, task, settings)
+        metrics, _ = _judge(systems, self.counts, task, settings, attributes)
         return metrics
 
     def recommend(
@@ -785,20 +813,25 @@ def _judge(
     counts: np.ndarray,
     task: Task,
     settings: Settings,
+    attributes: Attributes | None,
 ) -> tuple[dict[str, Any], Ranks]:
     """The metrics of systems and of popularity, and the ranks of the test targets."""
-    popularity = _popularity(counts)
-    # One after the other: phases share weights, and have their own when it is their turn.
-    ranks = {}
-    for name, system in chain([(popularity.title, popularity)], systems):
-        of_parts = [
-            protocol_ranks(system, popularity, part.test, part.negatives) for part in task.parts()
-        ]
-        ranks[name] = {
-            protocol: np.concatenate([of_part[protocol] for of_part in of_parts])
-            for protocol in of_parts[0]
-        }
-    return metrics_of(ranks, task, settings.evaluation.cutoffs), ranks
+    cutoffs = settings.evaluation.cutoffs
+    return judge(systems, _popularity(counts), counts, task, cutoffs, attributes)
+
+
+def _attributes(settings: Settings, item_ids: pa.Array) -> Attributes | None:
+    """Those that the evaluation's settings name a file of; None if it needs none."""
+    named, nothing_held_out = settings.evaluation, settings.data.split == "none"
+    categories = None if nothing_held_out else read_categories(named, item_ids)
+    if categories is None:
+        return None
+    if not any(categories):
+        raise UserError(
+            f"The column {named.categories_column} of {named.titles} says nothing of any item of "
+            f"the log: is {named.titles_id_column} the column of the ids that are in the log?"
+        )
+    return Attributes.of(categories)
 
 
 def _best_of_phases(

@@ -136,6 +136,7 @@ def train(
     else:
         run = shlex.quote(str(folder))
         print(
+            f"Evaluate:  {program('evaluate')} {run}\n"
             f"Recommend: {program('recommend')} {run} --out recommendations\n"
             f"Export:    {program('export')} {run} --out models"
         )

@@ -77,6 +77,14 @@ def test_full_catalogue_ranks(users, num_queries, split):
     assert found.tolist() == _expected(users, split, *vectors)
 
 
+def test_oracle_ranks_are_the_best_of_one_interest(users):
+    items, queries = _vectors(3)
+    found = Ranker(Fixed.of(items, queries)).oracle_ranks(_targets(users, "test"))
+    alone = [_expected(users, "test", items, queries[:, k : k + 1]) for k in range(3)]
+    assert found.tolist() == np.min(alone, axis=0).tolist()
+    assert (found <= _expected(users, "test", items, queries)).all()
+
+
 @pytest.mark.parametrize("num_queries", [1, 3])
 def test_constant_scores_earn_nothing(users, negatives, num_queries):
     # Equal vectors whose products are rounded: each item's score must be rounded alike.

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 
 from tfrs_timirec import UserError
+from tfrs_timirec.data.metadata import read_categories, read_metadata
 from tfrs_timirec.explorer import tables
 from tfrs_timirec.explorer.kept import DATA, kept
 from tfrs_timirec.explorer.maps import maps
 from tfrs_timirec.explorer.site import PAGE, model_url
-from tfrs_timirec.export.metadata import read_categories, read_metadata
 from tfrs_timirec.export.settings import ExportSettings
 
 

@@ -85,6 +85,26 @@ def test_a_log_that_cannot_be_used(fails, model, frame, columns, change, said):
 
 
 @pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({"titles": "kinds.csv"}, "evaluation.categories_column .* set both, or neither"),
+        ({"categories_column": "kind"}, "evaluation.titles .* set both, or neither"),
+        ({"titles": "nowhere.csv", "categories_column": "kind"}, "nowhere.csv cannot be read"),
+        ({"titles": "kinds.csv", "categories_column": "genre"}, "no column genre; .* sku, kind"),
+        (
+            {"titles": "kinds.csv", "categories_column": "kind"},
+            "column kind of kinds.csv says nothing .* is sku the column",
+        ),
+        ({"titles": 7, "categories_column": "kind"}, "titles"),
+    ],
+)
+def test_categories_that_cannot_be_used(fails, model, tmp_path, monkeypatch, named, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kinds.csv").write_text("sku,kind\ns-1000,tea\n")
+    assert re.search(said, fails(model.evaluate, titles_id_column="sku", **named))
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda log: log[log["customer"] != "c-5"], "lacks 1 users .* 'c-5'"),

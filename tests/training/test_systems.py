@@ -50,6 +50,23 @@ def test_each_system_learns(runs, system):
     assert learned["sampled"]["HR@5"] > popularity["sampled"]["HR@5"] + 0.1
 
 
+def test_interests_are_told_of_systems_that_have_several(runs):
+    for system, metrics in read_metrics(runs).items():
+        *_, title = TITLES[system]
+        several = system in ("mind", "comirec", "timirec", "timirec_mind")
+        assert list(metrics["interests"]) == [title] * several
+        assert list(metrics["lists"]) == list(dict.fromkeys(["popularity", title]))
+        if several:
+            figures = metrics["interests"][title]
+            predicted = {"in play", "accuracy", "calibration error"} & figures.keys()
+            assert len(predicted) == 3 * system.startswith("timirec")
+            assert 1 <= figures["effective number"] <= figures["interests"]
+            assert 0 < figures["attention entropy"] <= 1
+            assert figures["oracle"]["HR@5"] > 0
+            full = metrics["test"][title]["full"]
+            assert figures["model"] == {name: full[name] for name in figures["model"]}
+
+
 @pytest.mark.long
 def test_a_fresh_process_gives_the_same_metrics(runs):
     expected = read_metrics(runs)
@@ -60,6 +77,8 @@ def test_a_fresh_process_gives_the_same_metrics(runs):
     for system, line in zip(TITLES, done.stdout.splitlines(), strict=True):
         # What a system was before its last phase is not kept.
         of_phases = [title for title in TITLES[system] if "phase" in title]
+        groups = expected[system]["groups"].values()
         for title in of_phases:
-            del expected[system]["test"][title]
+            for figures in (expected[system], *groups):
+                del figures["test"][title]
         assert json.loads(line) == expected[system]

@@ -1,5 +1,6 @@
 """The rank of each user's target among candidates, for any recommender."""
 
+from collections.abc import Callable
 from functools import reduce
 
 import numpy as np
@@ -25,6 +26,7 @@ class Ranker:
         self._model = model
         self._sampled = tf.function(self._count_sampled, jit_compile=True, autograph=False)
         self._catalogue = tf.function(self._count_catalogue, reduce_retracing=True, autograph=False)
+        self._oracle = tf.function(self._count_oracle, reduce_retracing=True, autograph=False)
 
     def ranks(self, instances: Instances, negatives: np.ndarray | None) -> np.ndarray:
         """Counts the candidates that score as high as each target or higher.
@@ -43,24 +45,49 @@ class Ranker:
         Raises:
             UserError: If a score is not a number.
         """
+
+        def count(inputs, targets, block, users):
+            if negatives is None:
+                return self._catalogue(inputs, targets, *instances.no_candidates(block))
+            return self._sampled(inputs, targets, negatives[instances.users[users]])
+
+        return self._counted(instances, count)
+
+    def oracle_ranks(self, instances: Instances) -> np.ndarray:
+        """The ranks that each target has with the one of the user's interests that suits it best.
+
+        What a perfect choice among the K interests would reach.
+
+        Args:
+            instances: Targets with their histories.
+
+        Returns:
+            int64 [instances], the least over the interests of what `ranks` counts in the whole
+            catalogue with one of them as the query vector.
+
+        Raises:
+            UserError: If a score is not a number.
+        """
+
+        def count(inputs, targets, block, users):
+            return self._oracle(inputs, targets, *instances.no_candidates(block))
+
+        return self._counted(instances, count)
+
+    def _counted(self, instances: Instances, count: Callable) -> np.ndarray:
         ranks = np.empty(len(instances), np.int64)
         size = max(1, min(USERS_A_BLOCK, SCORES_A_BLOCK // self._model.num_items))
         for block, width in instances.batches(size):
             # The last block is filled up, so that it needs no compilation of its own.
             users = np.resize(block, size)
-            inputs = instances.inputs(users, width)
-            targets = instances.positives[users]
-            if negatives is None:
-                touched = instances.no_candidates(block)
-                count, nan = self._catalogue(inputs, targets, *touched)
-            else:
-                count, nan = self._sampled(inputs, targets, negatives[instances.users[users]])
+            inputs, targets = instances.inputs(users, width), instances.positives[users]
+            counts, nan = count(inputs, targets, block, users)
             if nan:
                 raise UserError(
                     f"The scores of {type(self._model).__name__} are not numbers (NaN): its "
                     f"weights are broken; train again with a lower training.learning_rate."
                 )
-            ranks[block] = count.numpy()[: len(block)]
+            ranks[block] = counts.numpy()[: len(block)]
         return ranks
 
     def _count_sampled(self, inputs, targets, negatives):
@@ -75,16 +102,31 @@ class Ranker:
     def _count_catalogue(self, inputs, targets, rows, touched):
         queries = self._model.query_vectors(inputs)
         items = self._model.item_vectors()
-        scores = _scores(queries, items)
-        target = tf.gather(scores, targets[:, None] - 1, axis=1, batch_dims=1)
-        least = target - rounding(queries, tf.gather(items, targets - 1))
-        at_or_above = tf.cast(scores >= least, tf.int32)
-        # The user's history and targets are no candidates.
-        excluded = tf.stack([rows, touched - 1], axis=1)
-        among_excluded = tf.math.unsorted_segment_sum(
-            tf.gather_nd(at_or_above, excluded), rows, tf.shape(targets)[0]
-        )
-        return tf.reduce_sum(at_or_above, axis=1) - among_excluded, _any_nan(queries, items)
+        count = _count_at_or_above(queries, items, targets, rows, touched)
+        return count, _any_nan(queries, items)
+
+    def _count_oracle(self, inputs, targets, rows, touched):
+        interests = self._model.represent(inputs)["interests"]
+        items = self._model.item_vectors()
+        counts = [
+            _count_at_or_above(interest, items, targets, rows, touched)
+            for interest in tf.split(interests, interests.shape[1], axis=1)
+        ]
+        return reduce(tf.minimum, counts), _any_nan(interests, items)
+
+
+def _count_at_or_above(queries, items, targets, rows, touched):
+    """int32 [users], the candidates of the catalogue that score at least as high as the target."""
+    scores = _scores(queries, items)
+    target = tf.gather(scores, targets[:, None] - 1, axis=1, batch_dims=1)
+    least = target - rounding(queries, tf.gather(items, targets - 1))
+    at_or_above = tf.cast(scores >= least, tf.int32)
+    # The user's history and targets are no candidates.
+    excluded = tf.stack([rows, touched - 1], axis=1)
+    among_excluded = tf.math.unsorted_segment_sum(
+        tf.gather_nd(at_or_above, excluded), rows, tf.shape(targets)[0]
+    )
+    return tf.reduce_sum(at_or_above, axis=1) - among_excluded
 
 
 def scores_of_candidates(queries: tf.Tensor, items: tf.Tensor, index: tf.Tensor) -> tf.Tensor:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfrs_timirec import __version__
+from tfrs_timirec.data.metadata import read_categories, read_metadata
 from tfrs_timirec.data.store import file_digest
 from tfrs_timirec.errors import UserError
-from tfrs_timirec.export.metadata import read_categories, read_metadata
 from tfrs_timirec.export.settings import ExportSettings
 from tfrs_timirec.files import restore, write_folder
 

@@ -1,20 +1,13 @@
 """A trained recommender at a glance: what its interests are worth."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from scipy.special import softmax
 
 from tfrs_timirec.data.instances import Instances, evaluation_instances
 from tfrs_timirec.data.splits import split_of
-from tfrs_timirec.evaluation.interests import (
-    calibration,
-    closest,
-    effective_number,
-    perplexity,
-)
+from tfrs_timirec.evaluation.interests import calibration, observe, perplexity
 from tfrs_timirec.evaluation.ranking import Ranker
 from tfrs_timirec.models.base import SequentialRecommender
 from tfrs_timirec.models.distillation import Distilled
@@ -47,31 +40,26 @@ def quality(recommender: Recommender) -> dict[str, Any]:
     figures: dict[str, Any] = {"metrics": recommender.metrics, "targets": len(targets)}
     if not len(targets):
         return figures
-    given = _represented(system, targets)
-    interests, weights = given["interests"], given["interest_weights"]
-    count = interests.shape[1]
-    # A compilation for each interest is meant; TensorFlow warns of them.
-    tf.get_logger().setLevel("ERROR")
-    ranks = [_ranks(system, targets, _one_interest(system, k)) for k in range(count)]
     figures["hit_rates"] = {
-        "model": _hit_rate(_ranks(system, targets, system.query_vectors)),
-        "best match": _hit_rate(_ranks(system, targets, _interests(system))),
-        "oracle": _hit_rate(np.min(ranks, axis=0)),
+        "model": _hit_rate(Ranker(system).ranks(targets, None)),
+        "best match": _hit_rate(Ranker(_BestMatch(system)).ranks(targets, None)),
+        "oracle": _hit_rate(Ranker(system).oracle_ranks(targets)),
     }
-    if count > 1:
-        figures["effective"] = float(effective_number(interests).mean())
-        figures["collapsed"] = float((closest(interests) >= COLLAPSED).mean())
-    if isinstance(system, Distilled) and count > 1:
-        items = recommender.item_vectors()[targets.positives - 1]
-        truth = _matching(interests, items)
-        found = calibration(weights, truth)
+    if system.user_tower.output["interests"].shape[1] == 1:
+        return figures
+    observed = observe(system, targets)
+    figures["effective"] = float(observed.effective.mean())
+    figures["collapsed"] = float((observed.closest >= COLLAPSED).mean())
+    if isinstance(system, Distilled):
+        weights, nearest = observed.weights, observed.nearest
+        found = calibration(weights, nearest)
         # The weights are softmax(z); any constant may be added to z.
         logits = np.log(np.maximum(weights, np.finfo(np.float32).tiny))
         taught = softmax(logits / system.settings.temperature, axis=1)
         figures["in play"] = float(perplexity(weights).mean())
         figures["calibration"] = {
             "weights": found.error,
-            "taught": calibration(taught, truth).error,
+            "taught": calibration(taught, nearest).error,
             "bins": [
                 {"count": int(n), "confidence": float(confidence), "accuracy": float(accuracy)}
                 for n, confidence, accuracy in zip(
@@ -96,45 +84,13 @@ def _targets(recommender: Recommender) -> Instances:
     return targets.chosen(usable)
 
 
-def _represented(system: SequentialRecommender, targets: Instances) -> dict[str, np.ndarray]:
-    """What the user tower gives of all targets' histories."""
-    names = ("interests", "interest_weights")
-    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    order = []
-    for block, width in targets.batches(512):
-        given = system.represent(targets.inputs(block, width))
-        order.append(block)
-        for name in names:
-            found[name].append(np.asarray(given[name]))
-    back = np.argsort(np.concatenate(order))
-    return {name: np.concatenate(parts)[back] for name, parts in found.items()}
+class _BestMatch:
+    """What a `Ranker` asks of a model, with the interests as query vectors."""
 
-
-class _Asked:
-    """What a `Ranker` asks of a model, with other query vectors than the model's own."""
-
-    def __init__(self, system: SequentialRecommender, query_vectors: Callable):
+    def __init__(self, system: SequentialRecommender):
         self.num_items, self.item_vectors = system.num_items, system.item_vectors
-        self.query_vectors = query_vectors
-
-
-def _ranks(system: SequentialRecommender, targets: Instances, queries: Callable) -> np.ndarray:
-    return Ranker(_Asked(system, queries)).ranks(targets, None)
-
-
-def _interests(system: SequentialRecommender) -> Callable[[dict], tf.Tensor]:
-    return lambda inputs: system.represent(inputs)["interests"]
-
-
-def _one_interest(system: SequentialRecommender, k: int) -> Callable[[dict], tf.Tensor]:
-    return lambda inputs: system.represent(inputs)["interests"][:, k : k + 1]
+        self.query_vectors = lambda inputs: system.represent(inputs)["interests"]
 
 
 def _hit_rate(ranks: np.ndarray) -> float:
     return float((ranks < AT).mean())
-
-
-def _matching(interests: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """int [users], the interest with the largest cosine with the user's target (eq. 5)."""
-    norms = np.maximum(np.linalg.norm(interests, axis=2), np.finfo(np.float32).tiny)
-    return (np.einsum("ukd,ud->uk", interests, items) / norms).argmax(axis=1)

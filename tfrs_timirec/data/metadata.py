@@ -1,15 +1,23 @@
 """Item titles and categories from a file of metadata."""
 
 from pathlib import Path
+from typing import Protocol
 
 import duckdb
 import pyarrow as pa
 
 from tfrs_timirec.errors import UserError
-from tfrs_timirec.export.settings import ExportSettings
 
 
-def read_metadata(settings: ExportSettings, column: str, item_ids: pa.Array) -> list[str] | None:
+class Metadata(Protocol):
+    """Settings that name a file of metadata, and what its columns hold."""
+
+    titles: str | None
+    titles_id_column: str
+    categories_column: str | None
+
+
+def read_metadata(settings: Metadata, column: str, item_ids: pa.Array) -> list[str] | None:
     """What a column of the metadata says of each item of the catalogue.
 
     Args:
@@ -27,7 +35,7 @@ def read_metadata(settings: ExportSettings, column: str, item_ids: pa.Array) -> 
     return None if settings.titles is None else _read(settings, column, item_ids)[0]
 
 
-def read_categories(settings: ExportSettings, item_ids: pa.Array) -> list[list[str]] | None:
+def read_categories(settings: Metadata, item_ids: pa.Array) -> list[list[str]] | None:
     """The categories of each item of the catalogue, of which it may have several.
 
     They stand between bars (`Comedy|Drama`) or, in a column with the typed header `token_seq`,
@@ -51,7 +59,7 @@ def read_categories(settings: ExportSettings, item_ids: pa.Array) -> list[list[s
     return [list(dict.fromkeys(part.strip() for part in of if part.strip())) for of in parts]
 
 
-def _read(settings: ExportSettings, column: str, item_ids: pa.Array) -> tuple[list[str], str]:
+def _read(settings: Metadata, column: str, item_ids: pa.Array) -> tuple[list[str], str]:
     """The texts of a column, and how the file has it in its header."""
     path = Path(settings.titles)
     try:

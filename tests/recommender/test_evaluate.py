@@ -1,0 +1,46 @@
+"""What an evaluation finds beside the metrics of the test, and how it is printed."""
+
+import json
+
+import pytest
+
+from tfrs_timirec.evaluate import evaluate
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory) -> dict[str, str]:
+    """The arguments that name a file of the items' categories; some have two, some none."""
+    rows = [f"s-{item},{('tea', 'cups', 'tea|gifts', '')[item % 4]}" for item in range(40)]
+    path = tmp_path_factory.mktemp("kinds") / "kinds.csv"
+    path.write_text("\n".join(["sku,kind", *rows]) + "\n")
+    return {"titles": str(path), "titles_id_column": "sku", "categories_column": "kind"}
+
+
+def test_categories_add_diversity_and_calibration(model, kinds, eagerly):
+    settings = model.settings
+    with eagerly():
+        found = model.evaluate(**kinds)
+    assert model.settings == settings
+    for system in ("popularity", "TiMiRec"):
+        before = model.metrics["lists"][system]
+        lists = dict(found["lists"][system])
+        for n in settings.evaluation.cutoffs:
+            assert 0 < lists.pop(f"Diversity@{n}") < 1
+            assert 0 < lists.pop(f"Miscalibration@{n}") < 4.6
+        assert lists == pytest.approx(before)
+    assert found["interests"]["TiMiRec"]["interests"] == 2
+    # All histories are equally long.
+    assert list(found["groups"]) == ["rare targets", "popular targets"]
+
+
+def test_the_command_prints_what_there_is_of_each(saved, kinds, eagerly, capsys):
+    with eagerly():
+        evaluate(saved, **kinds)
+    told = capsys.readouterr().out
+    metrics = json.loads((saved / "recommender.json").read_text())["metrics"]
+    for name, value in metrics["lists"]["TiMiRec"].items():
+        if name.endswith("@10"):
+            assert f"{name} " in told and f" {value:,.4f} " in told
+    assert "Diversity@10" in told and "rare targets" in told
+    for name in ("effective number", "calibration error", "HR@10, oracle"):
+        assert f"│ {name} " in told
