@@ -1,0 +1,425 @@
+"""The sections of a report, in its order; a new one is a function here and its name in SECTIONS."""
+
+import importlib.resources
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from tfrs_timirec.comparison import pictures
+from tfrs_timirec.comparison.conclusion import conclusion, listed
+from tfrs_timirec.comparison.interests import (
+    Trained,
+    case,
+    divergences,
+    has_predictor,
+    map_of,
+)
+from tfrs_timirec.comparison.results import (
+    differences,
+    headline,
+    read_logs,
+    read_metrics,
+    read_planted,
+    trainings_table,
+)
+from tfrs_timirec.comparison.settings import ComparisonSettings, Entry, Plan
+from tfrs_timirec.export.metadata import read_metadata
+from tfrs_timirec.export.settings import ExportSettings
+from tfrs_timirec.pages.pictures import Picture
+
+
+@dataclass
+class Section:
+    """A part of the report.
+
+    Args:
+        title: Its heading.
+        text: What it shows, in a paragraph.
+        points: Sentences, each for itself.
+        tables: By title; the cells are text, and `**0.1**` is bold.
+        folded: Tables that a reader unfolds.
+        pictures: Those that are read side by side.
+        small: Whether the pictures are small ones, many in a row.
+        files: Figures that are written as CSV, by the file's name without its ending.
+    """
+
+    title: str
+    text: str = ""
+    points: list[str] = field(default_factory=list)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    folded: dict[str, pd.DataFrame] = field(default_factory=dict)
+    pictures: list[Picture] = field(default_factory=list)
+    small: bool = False
+    files: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+
+class Compared:
+    """What a report is of, each figure read once.
+
+    Args:
+        settings: Of the comparison.
+        plan: What was trained.
+    """
+
+    def __init__(self, settings: ComparisonSettings, plan: Plan):
+        self.settings, self.plan = settings, plan
+        evaluation = settings.base.evaluation
+        self.among = {
+            "sampled": f"among {evaluation.negatives:,} negatives",
+            "full": "in the whole catalogue",
+        }
+        self.headline = headline(evaluation.cutoffs)
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """Those of the systems, of each seed."""
+        return read_metrics(self.plan.systems)
+
+    @cached_property
+    def differences(self) -> pd.DataFrame:
+        """Those of the references from the other systems."""
+        return differences(self.plan.systems, self.settings.references, self.headline)
+
+    @cached_property
+    def reference(self) -> Trained:
+        """The first reference, of the first seed."""
+        return Trained(self.first[self.settings.references[0]])
+
+    @property
+    def first(self) -> dict[str, Entry]:
+        """Of each system, the training with the first seed."""
+        return {entry.name: entry for entry in self.plan.systems if entry.seed == 0}
+
+    @cached_property
+    def titles(self) -> list[str] | None:
+        """The items' titles, "" where there is none; None without a file of them."""
+        file = ExportSettings(titles=self.settings.titles)
+        return read_metadata(file, self.settings.titles_column, self.reference.store.item_ids)
+
+    def title(self, item: int) -> str:
+        """What an item, numbered from 1, is called; its id if nothing is known."""
+        known = self.titles[item - 1] if self.titles else ""
+        return known or str(self.reference.store.item_ids[int(item) - 1].as_py())
+
+
+def _conclusion(compared: Compared) -> Section:
+    """In words, and who leads."""
+    several = compared.settings.seeds > 1
+    means = _means(compared.metrics)
+    paper = _paper(2, compared.settings.paper)
+    tested = compared.differences
+    points = conclusion(means, paper, tested, compared.headline, compared.among)
+    if not several:
+        points.append("One seed a system: how far another seed would lie from it is not known.")
+    metric, drawn = compared.headline[0], []
+    for protocol, figures in means.items():
+        of_seeds = compared.metrics[compared.metrics["protocol"] == protocol].groupby("name")
+        shown = pd.DataFrame({"mean": figures[metric], "std": of_seeds[metric].std()})
+        known = protocol == "sampled" and metric in paper
+        shown["paper"] = paper[metric] if known else np.nan
+        drawn.append(pictures.ranking(shown.loc[figures.index], metric, compared.among[protocol]))
+    return Section("Conclusion", points=points, pictures=drawn)
+
+
+def _figures(compared: Compared) -> Section:
+    """Table 2, ours beside the paper's."""
+    return _table(compared, "Figures", "systems", compared.metrics, 2)
+
+
+def _ablations(compared: Compared) -> Section | None:
+    """Table 4, ours beside the paper's."""
+    entries = compared.plan.ablations
+    return _table(compared, "Ablations", "ablations", read_metrics(entries), 4) if entries else None
+
+
+def _table(
+    compared: Compared, title: str, name: str, metrics: pd.DataFrame, number: int
+) -> Section:
+    """The main metrics of both protocols beside the paper's, and all others folded."""
+    paper = _paper(number, compared.settings.paper)
+    main, folded = {}, {}
+    for protocol, of_protocol in metrics.groupby("protocol", sort=False):
+        among = compared.among[protocol]
+        shown = _with_bold(of_protocol.drop(columns=["seed", "protocol"]))
+        beside = shown.copy()
+        if protocol == "sampled":
+            for metric in shown.columns.intersection(paper.columns):
+                theirs = paper[metric].reindex(shown.index)
+                beside[metric] += theirs.map(" paper\u00a0{:.4f}".format).where(theirs.notna(), "")
+        main |= {f"{metric} {among}": beside[metric] for metric in compared.headline}
+        folded[f"All metrics {among}"] = beside
+    seeds = compared.settings.seeds
+    deviations = f"Mean ± standard deviation over {seeds} seeds; the" * (seeds > 1) or "The"
+    text = f"{deviations} best figure of a column is bold."
+    if len(paper):
+        text += f" Beside them are those of the paper's table {number}."
+    tables = {f"Main metrics of the {name}": pd.DataFrame(main)}
+    return Section(title, text, tables=tables, folded=folded, files={name: metrics})
+
+
+def _paper(table: int, dataset: str | None) -> pd.DataFrame:
+    """The paper's figures: one row per system, one column per metric."""
+    path = importlib.resources.files("tfrs_timirec.comparison") / "paper.csv"
+    with path.open() as file:
+        figures = pd.read_csv(file)
+    chosen = figures[(figures.table == table) & (figures.dataset == dataset)]
+    return chosen.pivot(index="name", columns="metric", values="value")
+
+
+def _means(metrics: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """By protocol, the means over the seeds."""
+    return {
+        protocol: of_protocol.drop(columns=["seed", "protocol"]).groupby("name", sort=False).mean()
+        for protocol, of_protocol in metrics.groupby("protocol", sort=False)
+    }
+
+
+def _with_bold(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Mean ± standard deviation by name, the best mean of a column in bold."""
+    groups = metrics.groupby("name", sort=False)
+    means, deviations = groups.mean(), groups.std()
+    shown = means.map("{:.4f}".format)
+    for column in means:
+        shown.loc[means[column] == means[column].max(), column] = "**" + shown[column] + "**"
+        if deviations[column].notna().all():
+            shown[column] += deviations[column].map(" ±\u00a0{:.4f}".format)
+    return shown
+
+
+def _differences(compared: Compared) -> Section | None:
+    """How far the references are above the others."""
+    found = compared.differences
+    if found.empty:
+        return None
+    shown = found.assign(
+        protocol=found["protocol"].map(compared.among),
+        interval=[
+            f"{low:+.4f} to {high:+.4f}" for low, high in zip(found.low, found.high, strict=True)
+        ],
+        difference=found["difference"].map("{:+.4f}".format),
+        # A p of 0 is one that a float cannot hold.
+        **{
+            name: found[name].map("{:.2g}".format).replace("0", "< 1e-300")
+            for name in ("p", "p_holm")
+        },
+    )
+    columns = ["reference", "name", "protocol", "metric", "difference", "interval", "p", "p_holm"]
+    titles = {
+        "name": "above",
+        "protocol": "ranked",
+        "interval": "95 % interval",
+        "p_holm": "p, Holm",
+    }
+    table = shown[columns].rename(columns=titles).set_index("reference")
+    text = (
+        "Paired t-tests over users, each represented by the mean over the seeds of what they add "
+        f"to the metric. The p values are corrected for the {len(found)} tests by Holm's method; "
+        "the intervals are not. That users differ is in the intervals, that another training would "
+        "differ is not."
+    )
+    return Section(
+        "Differences",
+        text,
+        folded={"The tests": table},
+        pictures=[pictures.forest(found, compared.settings.references, compared.among)],
+        files={"differences": found},
+    )
+
+
+def _trainings(compared: Compared) -> Section | None:
+    """What the trainings took, and how they went."""
+    logs = read_logs(compared.plan.systems)
+    if logs.empty:
+        return None
+    metric = compared.settings.base.evaluation.metric
+    of_first = logs[logs.seed == 0].groupby("name", sort=False)
+    highest, longest = logs[logs.seed == 0].metric.max(), of_first.size().max()
+    drawn = [pictures.curve(name, log, metric, highest, longest) for name, log in of_first]
+    text = (
+        f"Validation {metric} by epoch, of the first seed, all to one scale. A star marks a "
+        "phase's best epoch, whose weights are kept; the dotted line is the best of all systems."
+    )
+    if logs.phase.max() > 1:
+        text += (
+            " Solid is the first phase, which trains the interests alone, dashed the second one, "
+            "which goes on from its star and trains the predictor with them: the first phase of "
+            "TiMiRec is ComiRec's training."
+        )
+    table = trainings_table(compared.plan.systems)
+    formats = {"epochs": "{:.0f}", "minutes": "{:.1f}"}
+    shown = table.apply(lambda column: column.map(formats.get(column.name, "{:,.0f}").format))
+    tables = {"What the trainings took, on average over the seeds": shown}
+    return Section(
+        "Training", text, tables=tables, pictures=drawn, small=True, files={"trainings": table}
+    )
+
+
+def _sensitivity(compared: Compared) -> Section | None:
+    """Figure 3."""
+    drawn, folded, files = [], {}, {}
+    metric = compared.headline[0]
+    for setting, entries in compared.plan.sensitivity.items():
+        section, key = setting.split(".")
+        values = {e.name: getattr(getattr(e.settings, section), key) for e in entries}
+        metrics = read_metrics(entries)
+        sampled = metrics[metrics.protocol == "sampled"]
+        table = sampled.groupby(sampled.name.map(values))[metric].agg(["mean", "std"])
+        table.index.name = setting
+        files[f"sensitivity_{key}"] = table
+        folded[f"{metric} by {setting}"] = table.map("{:.4f}".format)
+        drawn.append(pictures.sensitivity(setting, metric, table))
+    text = f"Test {metric} {compared.among['sampled']}, with other values of a setting."
+    return (
+        Section("Sensitivity", text, folded=folded, pictures=drawn, files=files) if drawn else None
+    )
+
+
+def _planted(compared: Compared) -> Section | None:
+    """What the predictors know of the interests that synthetic data planted."""
+    found = read_planted(compared.plan.entries)
+    if found.empty:
+        return None
+    text = (
+        "The share of users whose interest in the test item the predictor names, and what naming "
+        "always the same interest would reach."
+    )
+    table = _with_bold(found.drop(columns="seed"))
+    table["most frequent"] = table["most frequent"].str.replace("**", "")
+    return Section(
+        "Planted interests", text, tables={"Agreement": table}, files={"planted_interests": found}
+    )
+
+
+def _divergence(compared: Compared) -> Section | None:
+    """Figure 2."""
+    by_system = {}
+    for name, entry in compared.first.items():
+        is_reference = name == compared.settings.references[0]
+        trained = compared.reference if is_reference else Trained(entry)
+        if has_interests(trained):
+            by_system[name] = divergences(trained)
+    if not by_system:
+        return None
+    table = pd.DataFrame({name: pd.Series(d).describe() for name, d in by_system.items()}).T
+    least = table["mean"].idxmin()
+    text = (
+        "The Jensen-Shannon divergence between the interests that match the target and those that "
+        "match the best recommended item, from 0 (the same interests) to 1 bit (others): the "
+        f"smaller, the better the interest was found. It is smallest in {least}, with a mean of "
+        f"{table['mean'].min():.3f}."
+    )
+    columns = table[["mean", "25%", "50%", "75%"]]
+    return Section(
+        "How well the interest is found",
+        text,
+        folded={"Mean and quartiles": columns.map("{:.4f}".format)},
+        pictures=[pictures.divergence(by_system)],
+        files={"divergence": columns},
+    )
+
+
+def _map(compared: Compared) -> Section | None:
+    """Where the interests of the reference are among the items."""
+    name = compared.settings.references[0]
+    if not has_interests(compared.reference):
+        return None
+    found = map_of(compared.reference)
+    count = len(found.nearest)
+    chance = 1 / count
+    if found.own > (1 + chance) / 2:
+        means = (
+            "so each interest has a cloud of its own and stands for the same tastes in all users"
+        )
+    else:
+        means = (
+            "so the clouds lie in each other: what an interest stands for differs from user to user"
+        )
+    text = (
+        f"A grey dot is an item of {name}, a coloured mark one of the {count} interests of a user; "
+        "both are directions, seen along the two axes in which the items differ most "
+        f"({found.spread:.0%} of their variance). An interest recommends the items in whose "
+        f"direction it points. {found.own:.0%} of the marks are nearest to the centre of the cloud "
+        f"of their own number, where chance would have {chance:.0%}: {means}."
+    )
+    points = [
+        f"Interest {k + 1} points at {listed([compared.title(item) for item in items])}."
+        for k, items in enumerate(found.nearest)
+    ]
+    return Section("Map of interests", text, points, pictures=[pictures.plane(found, name)])
+
+
+def _case(compared: Compared) -> Section | None:
+    """Figure 4: what the predictor changes for a user."""
+    trained, settings = compared.reference, compared.settings
+    if not has_predictor(trained):
+        return None
+    known = np.array([bool(title) for title in compared.titles]) if compared.titles else None
+    found = case(trained, settings.case_user, known)
+    target = compared.title(found.target)
+    helps = "helps" if found.place < found.place_without else "does not help"
+    chosen = " (of a sample, the one whom it helps most)" if settings.case_user is None else ""
+    text = (
+        f"User {found.user}{chosen} went on to {target}. With the interests weighed as "
+        f"{settings.references[0]} expects them, it is at place {found.place:,} of all items; by "
+        f"the best-matching interest alone, at {found.place_without:,}: the predictor {helps}."
+    )
+    if compared.titles is None:
+        text += " Items go by their ids: titles are shown where the setting titles names a file."
+    history = pd.DataFrame(
+        {
+            "item, the oldest first": [compared.title(item) for item in found.history],
+            "interest": [str(k + 1) for k in found.history_interest],
+        },
+        index=pd.Index(range(1, len(found.history) + 1), name=""),
+    )
+    lists = pd.DataFrame(
+        {
+            title: [
+                compared.title(item) + " ◀ the next item" * bool(item == found.target)
+                for item in items
+            ]
+            for title, items in (
+                ("with the predictor", found.with_predictor),
+                ("without it", found.without),
+            )
+        },
+        index=pd.Index(range(1, len(found.without) + 1), name="place"),
+    )
+    tables = {
+        "The history, and the interest that matches each item best": history,
+        "What is recommended": lists,
+    }
+    return Section("A user's case", text, tables=tables, pictures=[pictures.interest_bars(found)])
+
+
+def has_interests(trained: Trained) -> bool:
+    """Whether a system has several interests."""
+    return trained.represent(np.arange(1))["interests"].shape[1] > 1
+
+
+SECTIONS = (
+    _conclusion,
+    _figures,
+    _differences,
+    _ablations,
+    _trainings,
+    _sensitivity,
+    _planted,
+    _divergence,
+    _map,
+    _case,
+)
+
+
+def sections(compared: Compared) -> list[Section]:
+    """All that there are figures for.
+
+    Args:
+        compared: What was compared.
+
+    Raises:
+        UserError: If a run is damaged, the titles cannot be read, or the user of the case is none.
+    """
+    return [section for make in SECTIONS if (section := make(compared))]
