@@ -47,18 +47,17 @@ DIFFERENCES = found_in(
 def test_the_words_of_known_figures():
     paper = pd.DataFrame({"HR@10": [0.2, 0.24], "NDCG@10": [np.nan, 0.125]}, ["B", "A"])
     assert conclusion(MEANS, paper, DIFFERENCES, METRICS, AMONG) == [
-        "Among 99 negatives, A is the best of the 3 systems by every metric (HR@10 0.2500, "
-        "NDCG@10 0.1200).",
-        "In the whole catalogue, B is the best of the 3 systems by HR@10 (0.0600); A by NDCG@10 "
+        "Among 99 negatives, A is the best of 3 systems by every metric (HR@10 0.2500, NDCG@10 "
+        "0.1200).",
+        "In the whole catalogue, B is the best of 3 systems by HR@10 (0.0600); A by NDCG@10 "
         "(0.0300).",
-        "By HR@10 and NDCG@10 among 99 negatives, A is above all 2 others, by 0.0500 (25 %) from B "
-        "to 0.1500 (150 %) from pop of HR@10 and by 0.0200 (20 %) from B to 0.0700 (140 %) from "
-        "pop of NDCG@10.",
-        "By HR@10 in the whole catalogue, A is above pop, by 0.0400 (400 %); it is below B, by "
+        "Among 99 negatives, by HR@10 and NDCG@10, A is above all 2 others, by at least 0.0500 "
+        "(25 %, B) and 0.0200 (20 %, B).",
+        "In the whole catalogue, by HR@10, A is above pop, by 0.0400 (400 %), and below B, by "
         "0.0100 (17 %).",
-        "By NDCG@10 in the whole catalogue, A is above pop, by 0.0100 (50 %).",
+        "In the whole catalogue, by NDCG@10, A is above pop, by 0.0100 (50 %).",
         "What cannot be told apart (of 8 paired t-tests over users, Holm's correction, p ≥ 0.05): "
-        "A and B (NDCG@10) in the whole catalogue.",
+        "A from B (NDCG@10) in the whole catalogue.",
         "Of the paper's 3 figures of HR@10 and NDCG@10 for these systems, 2 are reached; A's "
         "NDCG@10 is the farthest below, 4.0 % below the paper's.",
     ]

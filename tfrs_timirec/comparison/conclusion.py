@@ -56,18 +56,19 @@ def _percent(share: float) -> str:
 
 def _best(figures: pd.DataFrame, metrics: Sequence[str], among: str) -> str:
     """Which system leads by which metric."""
-    leads: dict[str, list[str]] = {}
+    leads: dict[tuple[str, ...], list[str]] = {}
     for metric, column in figures.items():
         value = f" ({column.max():.4f})" if metric in metrics else ""
-        leading = listed(list(figures.index[column == column.max()]))
+        leading = tuple(figures.index[column == column.max()])
         leads.setdefault(leading, []).append(f"{metric}{value}")
     (first, by), *others = leads.items()
     if not others:
-        values = ", ".join(f"{metric} {figures[metric].max():.4f}" for metric in metrics)
-        by = [f"every metric ({values})"]
-    rest = "".join(f"; {name} by {listed(led)}" for name, led in others)
-    best = f"{among[0].upper()}{among[1:]}, {first} is the best of the {len(figures)} systems"
-    return f"{best} by {listed(by)}{rest}."
+        by = [f"every metric ({', '.join(f'{m} {figures[m].max():.4f}' for m in metrics)})"]
+    best = (
+        f"{listed(first)} {'is' if len(first) == 1 else 'are'} the best of {len(figures)} systems"
+    )
+    rest = "".join(f"; {listed(names)} by {listed(led)}" for names, led in others)
+    return f"{among[0].upper()}{among[1:]}, {best} by {listed(by)}{rest}."
 
 
 def _apart(reference: str, tests: pd.DataFrame, among: str) -> Iterator[str]:
@@ -82,32 +83,28 @@ def _apart(reference: str, tests: pd.DataFrame, among: str) -> Iterator[str]:
         parts = []
         for side, chosen in (("above", above), ("below", below)):
             if chosen:
-                which = listed([name for name in others if name in chosen])
+                names = listed([name for name in others if name in chosen])
                 if len(chosen) == len(others) > 1:
-                    which = f"all {len(others)} others"
+                    names = f"all {len(others)} others"
                 rows = tests[tests["name"].isin(chosen)]
-                parts.append(f"{side} {which}, {_amounts(rows, metrics)}")
+                parts.append(f"{side} {names}, by {_least(rows, metrics)}")
         if parts:
-            by = f"By {listed(metrics)} {among}"
-            yield f"{by}, {reference} is {'; it is '.join(parts)}."
+            place = f"{among[0].upper()}{among[1:]}"
+            yield f"{place}, by {listed(metrics)}, {reference} is {', and '.join(parts)}."
 
 
-def _amounts(rows: pd.DataFrame, metrics: Sequence[str]) -> str:
-    """The smallest and the largest difference, by each metric."""
+def _least(rows: pd.DataFrame, metrics: Sequence[str]) -> str:
+    """The smallest difference by each metric, and from which system it is."""
     said = []
     for metric in metrics:
-        of_metric = rows[rows["metric"] == metric].sort_values("difference", key=abs)
-        ends = [_amount(row) for row in of_metric.itertuples()]
-        if len(ends) > 1:
-            ends = [f"{ends[end]} from {of_metric['name'].iloc[end]}" for end in (0, -1)]
-        said.append(f"by {' to '.join(ends)}{f' of {metric}' * (len(metrics) > 1)}")
-    return listed(said)
-
-
-def _amount(row) -> str:
-    size = abs(row.difference)
-    share = f" ({_percent(size / row.of_other)})" if row.of_other else ""
-    return f"{size:.4f}{share}"
+        of_metric = rows[rows["metric"] == metric]
+        row = of_metric.loc[of_metric["difference"].abs().idxmin()]
+        size = abs(row["difference"])
+        more = [_percent(size / row["of_other"])] * bool(row["of_other"])
+        more += [row["name"]] * (len(of_metric) > 1)
+        said.append(f"{size:.4f}" + f" ({', '.join(more)})" * bool(more))
+    several = rows["name"].nunique() > 1
+    return "at least " * several + listed(said)
 
 
 def _together(differences: pd.DataFrame, among: dict[str, str]) -> str:
@@ -125,7 +122,7 @@ def _together(differences: pd.DataFrame, among: dict[str, str]) -> str:
             f"{name} ({', '.join(of_name['metric'])})"
             for name, of_name in rows.groupby("name", sort=False)
         ]
-        said.append(f"{reference} and {listed(names)} {among[protocol]}")
+        said.append(f"{reference} from {listed(names)} {among[protocol]}")
     return (
         f"What cannot be told apart (of {count} paired t-tests over users, Holm's correction, "
         f"p ≥ {ALPHA}): {'; '.join(said)}."

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
-from tfrs_timirec.comparison.sections import Compared, Section, sections
+from tfrs_timirec.comparison.section import Compared, Section
+from tfrs_timirec.comparison.sections import sections
 from tfrs_timirec.comparison.settings import ComparisonSettings, Plan
 from tfrs_timirec.files import write_whole
 from tfrs_timirec.pages.template import render
@@ -24,12 +25,16 @@ def write_report(settings: ComparisonSettings, plan: Plan) -> None:
     Raises:
         UserError: If a run is damaged, the titles cannot be read, or the user of the case is none.
     """
+    compared = Compared(settings, plan)
+    parts = sections(compared)
+    hits, gain = compared.headline
+    n = hits.partition("@")[2]
     title = f"Systems compared on {settings.paper or settings.base.data.source}"
     introduction = (
         f"{len(settings.systems)} systems, {settings.seeds} seed{'s' * (settings.seeds > 1)} each, "
-        f"trained on {settings.base.data.source}."
+        f"trained on {settings.base.data.source}. {hits} is the share of users of whose test items "
+        f"one is among the first {n}; {gain} also counts how high it stands."
     )
-    parts = sections(Compared(settings, plan))
     files = {
         "report.md": _markdown(title, introduction, parts),
         "report.html": html(title, introduction, parts),

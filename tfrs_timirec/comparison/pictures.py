@@ -64,24 +64,21 @@ def forest(differences: pd.DataFrame, references: Sequence[str], among: dict[str
     rows = [tests["name"].nunique() for tests in seen.values()]
 
     def draw(grid: np.ndarray) -> None:
-        for line, (reference, tests) in enumerate(seen.items()):
-            names = list(tests["name"].unique())
-            for column, protocol in enumerate(among):
-                axes = grid[line, column]
-                of_protocol = tests[tests["protocol"] == protocol]
-                reach = _reach(differences[differences["protocol"] == protocol])
+        for column, protocol in enumerate(among):
+            limits = _limits([tests[tests["protocol"] == protocol] for tests in seen.values()])
+            for line, (reference, tests) in enumerate(seen.items()):
+                axes, names = grid[line, column], list(tests["name"].unique())
                 axes.axvline(0, color=INK, linewidth=0.8)
                 for number, metric in enumerate(metrics):
-                    of_metric = of_protocol[of_protocol["metric"] == metric]
-                    places = [names.index(name) for name in of_metric["name"]]
-                    _intervals(axes, of_metric, np.add(places, 0.3 * number - 0.15), number, reach)
-                axes.set(xlim=(-reach, reach), ylim=(len(names) - 0.5, -0.5))
+                    chosen = (tests["protocol"] == protocol) & (tests["metric"] == metric)
+                    places = np.array([names.index(name) for name in tests["name"][chosen]])
+                    _intervals(axes, tests[chosen], places + 0.3 * number - 0.15, number, limits)
+                axes.set(xlim=limits, ylim=(len(names) - 0.5, -0.5))
                 axes.set_yticks(range(len(names)), names)
                 axes.tick_params("y", length=0, labelleft=not column)
-                axes.xaxis.set_major_locator(MaxNLocator(3, symmetric=True))
-                if not line:
-                    axes.set_title(among[protocol], fontsize="medium")
-            grid[line, 0].set_ylabel(f"{reference} above", fontweight="bold")
+                axes.xaxis.set_major_locator(MaxNLocator(3))
+                axes.set_ylabel("" if column else f"{reference} above", fontweight="bold")
+            grid[0, column].set_title(among[protocol], fontsize="medium")
         handles = grid[0, 0].get_legend_handles_labels()
         axes.figure.legend(*handles, loc="outside lower center", ncols=2)
 
@@ -105,30 +102,30 @@ def forest(differences: pd.DataFrame, references: Sequence[str], among: dict[str
     )
 
 
-def _reach(differences: pd.DataFrame) -> float:
-    """How far an axis goes: to all but differences that would make the others too small to see."""
-    sizes = differences["difference"].abs()
-    halves = (differences["high"] - differences["low"]) / 2
-    all_of_it = (sizes + halves).max()
-    return 1.1 * min(all_of_it, max(3 * sizes.median(), halves.max())) or 1.0
+def _limits(seen: list[pd.DataFrame]) -> tuple[float, float]:
+    """Of an axis: what it shows but for differences that would make the others too small to see."""
+    tests = pd.concat(seen)
+    sizes, halves = tests["difference"].abs(), (tests["high"] - tests["low"]) / 2
+    reach = max(3 * sizes.median(), 2 * halves.max()) or 1.0
+    left, right = max(-reach, tests["low"].min()), min(reach, tests["high"].max())
+    margin = 0.08 * (max(right, 0) - min(left, 0))
+    return min(left, 0) - margin, max(right, 0) + margin
 
 
 def _intervals(
-    axes: Axes, tests: pd.DataFrame, places: np.ndarray, number: int, reach: float
+    axes: Axes, tests: pd.DataFrame, places: np.ndarray, number: int, limits: tuple[float, float]
 ) -> None:
-    """The marks of a metric, hollow where nothing is told apart."""
+    """The marks of a metric, hollow where nothing is told apart, arrows at what is beyond."""
     colour, marker = SERIES[number], MARKERS[number]
     axes.hlines(places, tests["low"], tests["high"], color=colour, linewidth=1.4)
-    beyond = tests["difference"].abs() > reach
-    for shown, face in ((told_apart(tests), colour), (~told_apart(tests), "none")):
-        shown = (shown & ~beyond).to_numpy()
-        style = {"color": colour, "markerfacecolor": face, "markersize": 4.5}
-        axes.plot(tests["difference"][shown], places[shown], marker, **style)
-    for place, difference in zip(places[beyond], tests["difference"][beyond], strict=True):
-        left = difference < 0
-        side = -reach if left else reach
-        axes.plot(side, place, "<" if left else ">", color=colour, markersize=5, clip_on=False)
-    axes.plot([], [], f"{marker}-", color=colour, label=tests["metric"].iloc[0])
+    for place, difference, apart in zip(
+        places, tests["difference"], told_apart(tests), strict=True
+    ):
+        shown = np.clip(difference, *limits)
+        beyond = {1: ">", 0: marker, -1: "<"}[int(np.sign(difference - shown))]
+        face = colour if apart else "none"
+        axes.plot(shown, place, beyond, color=colour, markerfacecolor=face, clip_on=False, ms=4.5)
+    axes.plot([], [], f"{marker}-", color=colour, markersize=4.5, label=tests["metric"].iloc[0])
 
 
 def curve(name: str, log: pd.DataFrame, metric: str, highest: float, longest: int) -> Picture:

@@ -1,8 +1,6 @@
 """The sections of a report, in its order; a new one is a function here and its name in SECTIONS."""
 
 import importlib.resources
-from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -17,109 +15,28 @@ from tfrs_timirec.comparison.interests import (
     map_of,
 )
 from tfrs_timirec.comparison.results import (
-    differences,
-    headline,
     read_logs,
     read_metrics,
     read_planted,
     trainings_table,
 )
-from tfrs_timirec.comparison.settings import ComparisonSettings, Entry, Plan
-from tfrs_timirec.export.metadata import read_metadata
-from tfrs_timirec.export.settings import ExportSettings
-from tfrs_timirec.pages.pictures import Picture
-
-
-@dataclass
-class Section:
-    """A part of the report.
-
-    Args:
-        title: Its heading.
-        text: What it shows, in a paragraph.
-        points: Sentences, each for itself.
-        tables: By title; the cells are text, and `**0.1**` is bold.
-        folded: Tables that a reader unfolds.
-        pictures: Those that are read side by side.
-        small: Whether the pictures are small ones, many in a row.
-        files: Figures that are written as CSV, by the file's name without its ending.
-    """
-
-    title: str
-    text: str = ""
-    points: list[str] = field(default_factory=list)
-    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    folded: dict[str, pd.DataFrame] = field(default_factory=dict)
-    pictures: list[Picture] = field(default_factory=list)
-    small: bool = False
-    files: dict[str, pd.DataFrame] = field(default_factory=dict)
-
-
-class Compared:
-    """What a report is of, each figure read once.
-
-    Args:
-        settings: Of the comparison.
-        plan: What was trained.
-    """
-
-    def __init__(self, settings: ComparisonSettings, plan: Plan):
-        self.settings, self.plan = settings, plan
-        evaluation = settings.base.evaluation
-        self.among = {
-            "sampled": f"among {evaluation.negatives:,} negatives",
-            "full": "in the whole catalogue",
-        }
-        self.headline = headline(evaluation.cutoffs)
-
-    @cached_property
-    def metrics(self) -> pd.DataFrame:
-        """Those of the systems, of each seed."""
-        return read_metrics(self.plan.systems)
-
-    @cached_property
-    def differences(self) -> pd.DataFrame:
-        """Those of the references from the other systems."""
-        return differences(self.plan.systems, self.settings.references, self.headline)
-
-    @cached_property
-    def reference(self) -> Trained:
-        """The first reference, of the first seed."""
-        return Trained(self.first[self.settings.references[0]])
-
-    @property
-    def first(self) -> dict[str, Entry]:
-        """Of each system, the training with the first seed."""
-        return {entry.name: entry for entry in self.plan.systems if entry.seed == 0}
-
-    @cached_property
-    def titles(self) -> list[str] | None:
-        """The items' titles, "" where there is none; None without a file of them."""
-        file = ExportSettings(titles=self.settings.titles)
-        return read_metadata(file, self.settings.titles_column, self.reference.store.item_ids)
-
-    def title(self, item: int) -> str:
-        """What an item, numbered from 1, is called; its id if nothing is known."""
-        known = self.titles[item - 1] if self.titles else ""
-        return known or str(self.reference.store.item_ids[int(item) - 1].as_py())
+from tfrs_timirec.comparison.section import Compared, Section
 
 
 def _conclusion(compared: Compared) -> Section:
     """In words, and who leads."""
-    several = compared.settings.seeds > 1
     means = _means(compared.metrics)
     paper = _paper(2, compared.settings.paper)
-    tested = compared.differences
-    points = conclusion(means, paper, tested, compared.headline, compared.among)
-    if not several:
+    points = conclusion(means, paper, compared.differences, compared.headline, compared.among)
+    if compared.settings.seeds == 1:
         points.append("One seed a system: how far another seed would lie from it is not known.")
     metric, drawn = compared.headline[0], []
     for protocol, figures in means.items():
-        of_seeds = compared.metrics[compared.metrics["protocol"] == protocol].groupby("name")
-        shown = pd.DataFrame({"mean": figures[metric], "std": of_seeds[metric].std()})
-        known = protocol == "sampled" and metric in paper
-        shown["paper"] = paper[metric] if known else np.nan
-        drawn.append(pictures.ranking(shown.loc[figures.index], metric, compared.among[protocol]))
+        of_protocol = compared.metrics[compared.metrics["protocol"] == protocol]
+        shown = figures[[metric]].set_axis(["mean"], axis=1)
+        shown["std"] = of_protocol.groupby("name")[metric].std()
+        shown["paper"] = paper.get(metric) if protocol == "sampled" else np.nan
+        drawn.append(pictures.ranking(shown, metric, compared.among[protocol]))
     return Section("Conclusion", points=points, pictures=drawn)
 
 
@@ -154,7 +71,7 @@ def _table(
     deviations = f"Mean ± standard deviation over {seeds} seeds; the" * (seeds > 1) or "The"
     text = f"{deviations} best figure of a column is bold."
     if len(paper):
-        text += f" Beside them are those of the paper's table {number}."
+        text += f" The paper's figures are those of its table {number}."
     tables = {f"Main metrics of the {name}": pd.DataFrame(main)}
     return Section(title, text, tables=tables, folded=folded, files={name: metrics})
 
@@ -178,7 +95,7 @@ def _means(metrics: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def _with_bold(metrics: pd.DataFrame) -> pd.DataFrame:
     """Mean ± standard deviation by name, the best mean of a column in bold."""
-    groups = metrics.groupby("name", sort=False)
+    groups = metrics.rename(columns={"name": "system"}).groupby("system", sort=False)
     means, deviations = groups.mean(), groups.std()
     shown = means.map("{:.4f}".format)
     for column in means:
@@ -216,8 +133,8 @@ def _differences(compared: Compared) -> Section | None:
     text = (
         "Paired t-tests over users, each represented by the mean over the seeds of what they add "
         f"to the metric. The p values are corrected for the {len(found)} tests by Holm's method; "
-        "the intervals are not. That users differ is in the intervals, that another training would "
-        "differ is not."
+        "the intervals are not. They tell how much hangs on which users there are, and not how "
+        "much on the chance in training."
     )
     return Section(
         "Differences",
@@ -249,7 +166,9 @@ def _trainings(compared: Compared) -> Section | None:
         )
     table = trainings_table(compared.plan.systems)
     formats = {"epochs": "{:.0f}", "minutes": "{:.1f}"}
-    shown = table.apply(lambda column: column.map(formats.get(column.name, "{:,.0f}").format))
+    shown = table.rename_axis("system").apply(
+        lambda column: column.map(formats.get(column.name, "{:,.0f}").format)
+    )
     tables = {"What the trainings took, on average over the seeds": shown}
     return Section(
         "Training", text, tables=tables, pictures=drawn, small=True, files={"trainings": table}
@@ -310,7 +229,7 @@ def _divergence(compared: Compared) -> Section | None:
         f"smaller, the better the interest was found. It is smallest in {least}, with a mean of "
         f"{table['mean'].min():.3f}."
     )
-    columns = table[["mean", "25%", "50%", "75%"]]
+    columns = table[["mean", "25%", "50%", "75%"]].rename_axis("system")
     return Section(
         "How well the interest is found",
         text,
@@ -372,7 +291,7 @@ def _case(compared: Compared) -> Section | None:
             "item, the oldest first": [compared.title(item) for item in found.history],
             "interest": [str(k + 1) for k in found.history_interest],
         },
-        index=pd.Index(range(1, len(found.history) + 1), name=""),
+        index=pd.Index(range(1, len(found.history) + 1), name="step"),
     )
     lists = pd.DataFrame(
         {
