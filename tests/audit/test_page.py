@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.pages import SCREENS, TEXT, chromium, opened
+from tests.browser import SCREENS, TEXT, chromium, opened
 from tests.processes import run
 from tests.test_commands import timirec
 

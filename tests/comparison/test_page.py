@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.pages import SCREENS, TEXT, chromium, opened
+from tests.browser import SCREENS, TEXT, chromium, opened
 from tfrs_timirec import Recommender
 from tfrs_timirec.comparison.page import html, write_report
 from tfrs_timirec.comparison.section import Compared, Section

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from tfrs_timirec.comparison.conclusion import told_apart
 from tfrs_timirec.comparison.interests import Case, Map
 from tfrs_timirec.comparison.results import seen_from
-from tfrs_timirec.pages.pictures import INK, MARKERS, QUIET, SERIES, Picture, picture
+from tfrs_timirec.pages.pictures import GROUND, INK, MARKERS, QUIET, SERIES, Picture, picture
 
 # Of a row of systems, and of what is above and below the rows, in inches.
 _ROW, _AROUND = 0.24, 1.0
@@ -34,7 +34,7 @@ def ranking(figures: pd.DataFrame, metric: str, among: str) -> Picture:
             places, figures["mean"], 0.6, xerr=deviations, color=SERIES[0], ecolor=INK, label="ours"
         )
         if figures["paper"].notna().any():
-            style = {"markerfacecolor": "none", "color": SERIES[1], "label": "the paper's"}
+            style = {"markerfacecolor": GROUND, "color": SERIES[1], "label": "the paper's"}
             axes.plot(figures["paper"], places, "D", **style)
             axes.figure.legend(loc="outside lower center", ncols=2)
         axes.set_yticks(places, figures.index)

@@ -64,14 +64,14 @@ def _table(
         if protocol == "sampled":
             for metric in shown.columns.intersection(paper.columns):
                 theirs = paper[metric].reindex(shown.index)
-                beside[metric] += theirs.map(" paper\u00a0{:.4f}".format).where(theirs.notna(), "")
+                beside[metric] += theirs.map(" ({:.4f})".format).where(theirs.notna(), "")
         main |= {f"{metric} {among}": beside[metric] for metric in compared.headline}
         folded[f"All metrics {among}"] = beside
     seeds = compared.settings.seeds
     deviations = f"Mean ± standard deviation over {seeds} seeds; the" * (seeds > 1) or "The"
     text = f"{deviations} best figure of a column is bold."
     if len(paper):
-        text += f" The paper's figures are those of its table {number}."
+        text += f" In brackets: the figures of the paper's table {number}."
     tables = {f"Main metrics of the {name}": pd.DataFrame(main)}
     return Section(title, text, tables=tables, folded=folded, files={name: metrics})
 

@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 
 # Colours that stand for those of the page, which are lighter in the dark. The series are those of
 # Okabe and Ito (Color Universal Design, 2008), some of them darker on white.
-INK, QUIET, *SERIES = (f"#0102{number:02x}" for number in range(8))
+INK, QUIET, GROUND, *SERIES = (f"#0102{number:02x}" for number in range(9))
 _OF_PAGE = {
     INK: "currentColor",
     QUIET: "var(--quiet)",
+    GROUND: "var(--ground)",
     **{colour: f"var(--series-{number})" for number, colour in enumerate(SERIES, 1)},
 }
 # Who does not see the colours of series tells them by these.
