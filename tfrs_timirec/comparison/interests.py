@@ -201,6 +201,11 @@ def case(
     )
 
 
+def has_interests(trained: Trained) -> bool:
+    """Whether a user has several interests."""
+    return trained.represent(np.arange(1))["interests"].shape[1] > 1
+
+
 def has_predictor(trained: Trained) -> bool:
     """Whether the interests are weighed by a prediction."""
     return isinstance(trained.model, Distilled)

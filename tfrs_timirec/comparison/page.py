@@ -32,8 +32,8 @@ def write_report(settings: ComparisonSettings, plan: Plan) -> None:
     title = f"Systems compared on {settings.paper or settings.base.data.source}"
     introduction = (
         f"{len(settings.systems)} systems, {settings.seeds} seed{'s' * (settings.seeds > 1)} each, "
-        f"trained on {settings.base.data.source}. {hits} is the share of users of whose test items "
-        f"one is among the first {n}; {gain} also counts how high it stands."
+        f"trained on {settings.base.data.source}. {hits} is the share of users with a test "
+        f"item among the first {n}; {gain} counts it the more, the higher it stands."
     )
     files = {
         "report.md": _markdown(title, introduction, parts),

@@ -11,6 +11,7 @@ from tfrs_timirec.comparison.interests import (
     Trained,
     case,
     divergences,
+    has_interests,
     has_predictor,
     map_of,
 )
@@ -110,26 +111,19 @@ def _differences(compared: Compared) -> Section | None:
     found = compared.differences
     if found.empty:
         return None
-    shown = found.assign(
-        protocol=found["protocol"].map(compared.among),
-        interval=[
-            f"{low:+.4f} to {high:+.4f}" for low, high in zip(found.low, found.high, strict=True)
-        ],
-        difference=found["difference"].map("{:+.4f}".format),
-        # A p of 0 is one that a float cannot hold.
-        **{
-            name: found[name].map("{:.2g}".format).replace("0", "< 1e-300")
-            for name in ("p", "p_holm")
-        },
-    )
-    columns = ["reference", "name", "protocol", "metric", "difference", "interval", "p", "p_holm"]
-    titles = {
-        "name": "above",
-        "protocol": "ranked",
-        "interval": "95 % interval",
-        "p_holm": "p, Holm",
-    }
-    table = shown[columns].rename(columns=titles).set_index("reference")
+    table = pd.DataFrame(
+        {
+            "above": found["name"],
+            "ranked": found["protocol"].map(compared.among),
+            "metric": found["metric"],
+            "difference": found["difference"].map("{:+.4f}".format),
+            "95 % interval": found["low"].map("{:+.4f} to ".format)
+            + found["high"].map("{:+.4f}".format),
+            # A p of 0 is one that a float cannot hold.
+            "p": found["p"].map("{:.2g}".format).replace("0", "< 1e-300"),
+            "p, Holm": found["p_holm"].map("{:.2g}".format).replace("0", "< 1e-300"),
+        }
+    ).set_index(found["reference"])
     text = (
         "Paired t-tests over users, each represented by the mean over the seeds of what they add "
         f"to the metric. The p values are corrected for the {len(found)} tests by Holm's method; "
@@ -190,9 +184,8 @@ def _sensitivity(compared: Compared) -> Section | None:
         folded[f"{metric} by {setting}"] = table.map("{:.4f}".format)
         drawn.append(pictures.sensitivity(setting, metric, table))
     text = f"Test {metric} {compared.among['sampled']}, with other values of a setting."
-    return (
-        Section("Sensitivity", text, folded=folded, pictures=drawn, files=files) if drawn else None
-    )
+    section = Section("Sensitivity", text, folded=folded, pictures=drawn, files=files)
+    return section if drawn else None
 
 
 def _planted(compared: Compared) -> Section | None:
@@ -277,8 +270,9 @@ def _case(compared: Compared) -> Section | None:
     known = np.array([bool(title) for title in compared.titles]) if compared.titles else None
     found = case(trained, settings.case_user, known)
     target = compared.title(found.target)
-    helps = "helps" if found.place < found.place_without else "does not help"
-    chosen = " (of a sample, the one whom it helps most)" if settings.case_user is None else ""
+    is_helped = found.place < found.place_without
+    helps = "helps" if is_helped else "does not help"
+    chosen = ", chosen because the predictor helps," * (is_helped and settings.case_user is None)
     text = (
         f"User {found.user}{chosen} went on to {target}. With the interests weighed as "
         f"{settings.references[0]} expects them, it is at place {found.place:,} of all items; by "
@@ -311,11 +305,6 @@ def _case(compared: Compared) -> Section | None:
         "What is recommended": lists,
     }
     return Section("A user's case", text, tables=tables, pictures=[pictures.interest_bars(found)])
-
-
-def has_interests(trained: Trained) -> bool:
-    """Whether a system has several interests."""
-    return trained.represent(np.arange(1))["interests"].shape[1] > 1
 
 
 SECTIONS = (
