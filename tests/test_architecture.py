@@ -13,7 +13,8 @@ MAY_IMPORT = {
     "config": {"models"},
     "data": {"config"},
     "evaluation": {"data", "models", "retrieval"},
-    "audit": {"commands", "config", "data", "evaluation"},
+    "pages": set(),
+    "audit": {"commands", "config", "data", "evaluation", "pages"},
     "training": {"config", "data", "evaluation", "models"},
     "retrieval": {"data", "models"},
     "answers": {"data", "retrieval"},
@@ -26,7 +27,9 @@ MAY_IMPORT = {
     "explorer": {
         *("config", "data", "evaluation", "export", "models", "recommender", "training"),
     },
-    "comparison": {"config", "data", "evaluation", "export", "models", "recommender"},
+    "comparison": {
+        *("config", "data", "evaluation", "export", "models", "pages", "recommender"),
+    },
 }
 EVERYWHERE = {"errors", "files", "memory", "quiet", "ranges", "tfrs"}
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.explorer.test_page import CHROMIUM, FLAGS, PHONE, Axe, playwright
+from tests.browser import SCREENS, TEXT, chromium, opened
 from tests.processes import run
 from tests.test_commands import timirec
 
@@ -59,33 +59,15 @@ def test_the_command_tells_and_writes_the_same(audited):
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as started:
-        yield started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as browser:
+        yield browser
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [{"width": 1280, "height": 900}, PHONE], ids=["wide", "phone"])
-def test_the_page_in_both_lights_on_both_screens(audited, browser, scheme, size):
-    page = browser.new_page(viewport=size, color_scheme=scheme)
-    asked, told = [], []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: told.append(message.text))
-    page.goto((audited[0] / "index.html").as_uri())
-    assert len(asked) == 1 and not told
-    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
-    pictures = page.get_by_role("img")
-    assert pictures.count() == 4
-    for picture in pictures.all():
-        assert len(picture.get_attribute("aria-label")) > 20
-        box = picture.bounding_box()
-        assert box["x"] >= 0 and box["x"] + box["width"] <= size["width"]
-    # The letters of a picture are as light or dark as those of the page.
-    colours = "e => [getComputedStyle(e).fill, getComputedStyle(document.body).color]"
-    letters, text = page.locator("svg text").first.evaluate(colours)
-    assert letters == text == {"light": "rgb(27, 31, 36)", "dark": "rgb(228, 231, 235)"}[scheme]
-    found = Axe().run(page).response["violations"]
-    assert not found, [(v["id"], [node["html"] for node in v["nodes"]]) for v in found]
-    page.close()
+@pytest.mark.parametrize("scheme", TEXT)
+@pytest.mark.parametrize("screen", SCREENS)
+def test_the_page_in_both_lights_on_both_screens(audited, browser, scheme, screen):
+    with opened(browser, audited[0] / "index.html", screen, scheme) as page:
+        assert page.get_by_role("img").count() == 4
 
 
 @pytest.mark.parametrize(

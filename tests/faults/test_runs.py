@@ -161,7 +161,7 @@ def test_an_environment_of_a_wrong_type(frame, fit, tmp_path, content):
         ("metrics.json", results.read_metrics),
         ("metrics.json", results.read_planted),
         ("log.csv", results.read_logs),
-        ("users.parquet", lambda entries: results.differences(entries, "a")),
+        ("users.parquet", lambda entries: results.differences(entries, ["a"], ["HR@10"])),
     ],
 )
 @pytest.mark.parametrize(

@@ -1,10 +1,9 @@
 """The page of an audit, which stands alone."""
 
-from jinja2 import Environment, PackageLoader
-
 from tfrs_timirec.audit.figures import Audit
 from tfrs_timirec.audit.pictures import pictures
 from tfrs_timirec.audit.words import tables
+from tfrs_timirec.pages.template import render
 
 
 def page(audit: Audit, introduction: str, advice: list[str]) -> str:
@@ -15,8 +14,8 @@ def page(audit: Audit, introduction: str, advice: list[str]) -> str:
         introduction: What the log held and what is left of it.
         advice: What to do, in sentences.
     """
-    environment = Environment(loader=PackageLoader("tfrs_timirec.audit", ""), autoescape=True)
-    return environment.get_template("page.html").render(
+    return render(
+        "tfrs_timirec.audit",
         title=f"Audit of {audit.log.source}",
         introduction=introduction,
         advice=advice,

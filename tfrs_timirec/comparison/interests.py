@@ -8,6 +8,7 @@ from scipy.special import rel_entr, softmax
 from tfrs_timirec.comparison.settings import Entry
 from tfrs_timirec.data.instances import evaluation_instances
 from tfrs_timirec.data.splits import split_of
+from tfrs_timirec.errors import UserError
 from tfrs_timirec.models.distillation import Distilled
 from tfrs_timirec.recommender import Recommender
 
@@ -121,6 +122,8 @@ class Case:
         matched: float [K], how well each interest matches the target.
         with_predictor: The best items with the predicted weights.
         without: The best items by the best-matching interest.
+        place: Of the target with the predicted weights, from 1.
+        place_without: Of the target by the best-matching interest, from 1.
     """
 
     user: str
@@ -131,43 +134,61 @@ class Case:
     matched: np.ndarray
     with_predictor: np.ndarray
     without: np.ndarray
+    place: int
+    place_without: int
 
 
-def case(trained: Trained, user_id: str | None, top: int = 10) -> Case:
+def case(
+    trained: Trained, user_id: str | None, known: np.ndarray | None = None, top: int = 10
+) -> Case:
     """What the predictor changes for a user.
 
     Args:
         trained: TiMiRec.
         user_id: Whose; without, of a sample, the one whose target gains most places.
+        known: bool [items], items that say something to a reader: users who had only such are
+            taken before others.
         top: Items of each list.
 
     Raises:
-        ValueError: If there is no such user.
+        UserError: If there is no such user, or nothing of that user is tested.
     """
     store, instances = trained.store, trained.instances
     if user_id is None:
         targets = sample(trained)
     else:
-        user = [str(u) for u in store.user_ids.to_pylist()].index(user_id)
-        targets = np.flatnonzero(instances.users == user)
+        is_user = np.array([str(user) == user_id for user in store.user_ids.to_pylist()])
+        targets = np.flatnonzero(is_user[instances.users])
+        if not len(targets):
+            raise UserError(
+                f"case_user is {user_id!r}, but no such user is tested: give one of the log, or "
+                "null to have one chosen."
+            )
     given = trained.represent(targets)
     with_predictor = trained.scores(targets, given["query_vectors"])
     without = trained.scores(targets, given["interests"])
     positive = instances.positives[targets]
 
-    def rank(scores):
+    def places(scores):
         return (scores >= np.take_along_axis(scores, positive[:, None] - 1, axis=1)).sum(axis=1)
 
-    gain = np.log(rank(without)) - np.log(rank(with_predictor))
-    row = int(gain.argmax())
-    target = targets[row]
-    history = store.items[instances.start[target] : instances.end[target]]
-    interests = given["interests"][row]
+    place, place_without = places(with_predictor), places(without)
+    gain = np.log(place_without) - np.log(place)
+    histories = [store.items[instances.start[target] : instances.end[target]] for target in targets]
+    eligible = np.arange(len(targets))
+    if known is not None:
+        is_known = [
+            known[np.append(history, item) - 1].all()
+            for history, item in zip(histories, positive, strict=True)
+        ]
+        eligible = np.flatnonzero(is_known) if any(is_known) else eligible
+    row = int(eligible[gain[eligible].argmax()])
+    history, interests = histories[row], given["interests"][row]
     of_history = distribution(
         np.repeat(interests[None], len(history), axis=0), trained.items[history - 1]
     )
     return Case(
-        user=str(store.user_ids[int(instances.users[target])].as_py()),
+        user=str(store.user_ids[int(instances.users[targets[row]])].as_py()),
         history=history,
         history_interest=of_history.argmax(axis=1),
         target=int(positive[row]),
@@ -175,7 +196,14 @@ def case(trained: Trained, user_id: str | None, top: int = 10) -> Case:
         matched=distribution(interests[None], trained.items[positive[row] - 1][None])[0],
         with_predictor=np.argsort(-with_predictor[row], kind="stable")[:top] + 1,
         without=np.argsort(-without[row], kind="stable")[:top] + 1,
+        place=int(place[row]),
+        place_without=int(place_without[row]),
     )
+
+
+def has_interests(trained: Trained) -> bool:
+    """Whether a user has several interests."""
+    return trained.represent(np.arange(1))["interests"].shape[1] > 1
 
 
 def has_predictor(trained: Trained) -> bool:
@@ -183,15 +211,50 @@ def has_predictor(trained: Trained) -> bool:
     return isinstance(trained.model, Distilled)
 
 
-def in_two_dimensions(trained: Trained) -> tuple[np.ndarray, np.ndarray]:
-    """Items, and interests of some users, on the two principal axes of the items.
+@dataclass
+class Map:
+    """Items, and interests of some users, on the two principal axes of the items' directions.
 
-    Returns:
-        float [items, 2] and [users, K, 2].
+    Args:
+        items: float [items, 2].
+        interests: float [users, K, 2].
+        spread: The share of the items' variance that the two axes have.
+        own: The share of interests that are nearer to the mean of all users' interests of their
+            number than to the means of the other numbers.
+        nearest: int [K, n], for each number the items nearest to that mean, the nearest first;
+            items are indices, from 1.
     """
-    interests = trained.represent(sample(trained)[:200])["interests"]
-    directions = trained.items / np.linalg.norm(trained.items, axis=1, keepdims=True)
-    interests = interests / np.linalg.norm(interests, axis=2, keepdims=True)
-    centre = directions.mean(axis=0)
-    _, _, axes = np.linalg.svd(directions - centre, full_matrices=False)
-    return (directions - centre) @ axes[:2].T, (interests - centre) @ axes[:2].T
+
+    items: np.ndarray
+    interests: np.ndarray
+    spread: float
+    own: float
+    nearest: np.ndarray
+
+
+def map_of(trained: Trained, users: int = 200, top: int = 5) -> Map:
+    """The map of a system's items and interests.
+
+    Args:
+        trained: A system with several interests.
+        users: How many users' interests, of the sample.
+        top: Items that are named for each interest.
+    """
+    interests = trained.represent(sample(trained)[:users])["interests"]
+    items, interests = _directions(trained.items), _directions(interests)
+    means = _directions(interests.mean(axis=0))
+    numbers = np.arange(len(means))
+    centre = items.mean(axis=0)
+    _, lengths, axes = np.linalg.svd(items - centre, full_matrices=False)
+    return Map(
+        items=(items - centre) @ axes[:2].T,
+        interests=(interests - centre) @ axes[:2].T,
+        spread=float((lengths[:2] ** 2).sum() / (lengths**2).sum()),
+        own=float(((interests @ means.T).argmax(axis=2) == numbers).mean()),
+        nearest=np.argsort(-means @ items.T, axis=1, kind="stable")[:, :top] + 1,
+    )
+
+
+def _directions(vectors: np.ndarray) -> np.ndarray:
+    """The vectors of length 1."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)

@@ -1,8 +1,9 @@
 """The figures of a comparison: metrics, trainings, tests of the differences."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -16,10 +17,8 @@ from scipy import stats
 from tfrs_timirec.comparison.settings import Entry
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.evaluation.metrics import metric
+from tfrs_timirec.evaluation.report import PROTOCOLS
 
-PROTOCOLS = {"sampled": "among negatives", "full": "whole catalogue"}
-TESTED = ("HR@10", "NDCG@10")
-RESAMPLES = 2_000
 _COLUMNS = (
     "loss",
     "metric",
@@ -86,7 +85,7 @@ def read_logs(entries: list[Entry]) -> pd.DataFrame:
                 # What `trainings_table` and the pictures of the curves read.
                 numbers = log[["phase", "epoch", *_COLUMNS]].apply(pd.to_numeric)
                 logs.append(numbers.assign(name=entry.name, seed=entry.seed))
-    return pd.concat(logs, ignore_index=True)
+    return pd.concat(logs, ignore_index=True) if logs else pd.DataFrame()
 
 
 def trainings_table(entries: list[Entry]) -> pd.DataFrame:
@@ -134,55 +133,115 @@ def _reading(path: Path) -> Iterator[Path]:
         ) from error
 
 
-def differences(entries: list[Entry], reference: str) -> pd.DataFrame:
-    """How far the reference is above each other system, with what chance can do.
+def headline(cutoffs: Sequence[int]) -> tuple[str, str]:
+    """The metrics that are tested and shown first: HR@10 and NDCG@10, where there are any at 10.
+
+    Args:
+        cutoffs: Those of the evaluation.
+    """
+    n = 10 if 10 in cutoffs else max(cutoffs)
+    return f"HR@{n}", f"NDCG@{n}"
+
+
+def differences(
+    entries: list[Entry], references: Sequence[str], metrics: Sequence[str]
+) -> pd.DataFrame:
+    """How far references are above the other systems, with what chance can do.
 
     Over the users who are not new, each with the mean over the seeds of what they add to the
-    metric: a paired t-test, and the bootstrap interval of the mean difference.
+    metric: paired t-tests, with their intervals of the mean difference. No pair of systems is
+    tested twice.
 
     Args:
         entries: Trained.
-        reference: The system's name.
+        references: Names of systems.
+        metrics: What is tested, under each protocol.
 
     Returns:
-        A row for each other system and metric: `name`, `metric`, `difference`, `low` and `high` of
-        the 95 % interval, and `p`.
+        A row for each reference, other system, protocol and metric: `reference`, `name`,
+        `protocol`, `metric`, `of_reference` and `of_other`, the metric of each; `difference`, `low`
+        and `high` of its 95 % interval; `p`, and `p_holm`, corrected for the number of rows.
     """
-    ranks: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    ranks: dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray]]] = {}
     for entry in entries:
         with _reading(entry.folder / "users.parquet") as path:
             table = pq.read_table(path)
             if "is_new" in table.column_names:  # Runs of earlier versions do not tell.
                 table = table.filter(pc.invert(table["is_new"]))
-            column = [name for name in table.column_names if name.endswith("sampled rank")][-1]
             users = table["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-            ranks.setdefault(entry.name, []).append((table[column].to_numpy(), users))
+            for protocol in PROTOCOLS:
+                ending = f"{protocol} rank"
+                column = [name for name in table.column_names if name.endswith(ending)][-1]
+                of_seed = table[column].to_numpy(), users
+                ranks.setdefault((entry.name, protocol), []).append(of_seed)
+    gains = {
+        (name, protocol, tested): np.mean([metric(tested, *of_seed) for of_seed in of_name], axis=0)
+        for (name, protocol), of_name in ranks.items()
+        for tested in metrics
+    }
+    others = dict.fromkeys(entry.name for entry in entries)
     rows = []
-    for tested in TESTED:
-        gains = {
-            name: np.mean([metric(tested, *of_seed) for of_seed in of_name], axis=0)
-            for name, of_name in ranks.items()
-        }
-        for name, of_users in gains.items():
-            if name == reference:
-                continue
-            difference = gains[reference] - of_users
-            interval = stats.bootstrap(
-                (difference,),
-                np.mean,
-                n_resamples=RESAMPLES,
-                batch=100,
-                method="percentile",
-                rng=np.random.default_rng(0),
-            ).confidence_interval
-            rows.append(
-                {
-                    "name": name,
-                    "metric": tested,
-                    "difference": difference.mean(),
-                    "low": interval.low,
-                    "high": interval.high,
-                    "p": stats.ttest_rel(gains[reference], of_users).pvalue,
-                }
-            )
-    return pd.DataFrame(rows)
+    for number, reference in enumerate(references):
+        tested_already = references[: number + 1]
+        for protocol, tested, name in product(PROTOCOLS, metrics, others):
+            if name not in tested_already:
+                both = (gains[system, protocol, tested] for system in (reference, name))
+                row = {"reference": reference, "name": name, "protocol": protocol}
+                rows.append(row | {"metric": tested} | _paired(*both))
+    found = pd.DataFrame(rows)
+    return found.assign(p_holm=holm(found["p"].to_numpy())) if rows else found
+
+
+def seen_from(differences: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """The differences of one reference, also those that another one was tested in.
+
+    Args:
+        differences: Of `differences`.
+        reference: One of its references.
+
+    Returns:
+        The same columns.
+    """
+    turned = differences[differences["name"] == reference]
+    turned = turned.assign(
+        reference=reference,
+        name=turned["reference"],
+        of_reference=turned["of_other"],
+        of_other=turned["of_reference"],
+        difference=-turned["difference"],
+        low=-turned["high"],
+        high=-turned["low"],
+    )
+    return pd.concat([differences[differences["reference"] == reference], turned])
+
+
+def _paired(reference: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    """A paired t-test of float [users] each."""
+    difference = reference - other
+    found = {"of_reference": reference.mean(), "of_other": other.mean()}
+    found["difference"] = difference.mean()
+    if np.ptp(difference) == 0:
+        # The test would divide by 0.
+        p = float(len(difference) == 1 or difference[0] == 0)
+        return found | {"low": difference[0], "high": difference[0], "p": p}
+    test = stats.ttest_1samp(difference, 0)
+    interval = test.confidence_interval(0.95)
+    return found | {"low": interval.low, "high": interval.high, "p": test.pvalue}
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """P values corrected for their number (Holm, Scandinavian Journal of Statistics, 1979).
+
+    The i-th smallest of n, from 0, is multiplied by n − i, and is no smaller than one before it.
+
+    Args:
+        p: float [n].
+
+    Returns:
+        float64 [n], at most 1. Those below α are of differences of which, with probability 1 − α,
+        all are there.
+    """
+    order = np.argsort(p)
+    corrected = np.empty(len(p))
+    corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    return np.minimum(corrected, 1)

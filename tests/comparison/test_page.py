@@ -1,0 +1,179 @@
+"""The report of small trainings whose names and titles are what a page has to escape."""
+
+import re
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.browser import SCREENS, TEXT, chromium, opened
+from tfrs_timirec import Recommender
+from tfrs_timirec.comparison.page import html, write_report
+from tfrs_timirec.comparison.section import Compared, Section
+from tfrs_timirec.comparison.sections import SECTIONS
+from tfrs_timirec.comparison.settings import ComparisonSettings, Plan, make_plan
+from tfrs_timirec.config import settings_named
+from tfrs_timirec.errors import UserError
+
+REFERENCE = "TiMiRec <b>|$*x*"
+SYSTEMS = {
+    "popularity": {"model": {"system": "popularity"}},
+    "ComiRec": {"model": {"system": "comirec"}},
+    REFERENCE: {"model": {"system": "timirec"}},
+}
+
+
+@pytest.fixture(scope="module")
+def compared(eagerly, tmp_path_factory) -> tuple[ComparisonSettings, Plan]:
+    """Three systems with two seeds, which are ablation and sensitivity too; nothing is compiled."""
+    folder = tmp_path_factory.mktemp("compared")
+    rng = np.random.default_rng(0)
+    walks = (rng.integers(20, size=(40, 1)) + rng.integers(1, 4, (40, 8)).cumsum(axis=1)) % 20
+    rows = [(f"u{u}", f"i{i}", t) for u, walk in enumerate(walks) for t, i in enumerate(walk)]
+    columns = ["user_id", "item_id", "timestamp"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "log.csv", index=False)
+    # The last item has no title.
+    titles = [(f"i{i}", f"<script>alert({i})</script> | `{i}` & *it*") for i in range(19)]
+    pd.DataFrame(titles, columns=["item_id", "title"]).to_csv(folder / "titles.csv", index=False)
+    base = settings_named(
+        "timirec",
+        {
+            "source": str(folder / "log.csv"),
+            "folder": str(folder / "data"),
+            "core": 1,
+            "embedding_size": 8,
+            "num_interests": 2,
+            "history_length": 4,
+            "learning_rate": 0.01,
+            "initial_stddev": 0.1,
+            "batch_size": 64,
+            "max_epochs": 1,
+            "negatives": 5,
+        },
+    )
+    settings = ComparisonSettings(
+        base=base,
+        systems=SYSTEMS,
+        ablations={REFERENCE: SYSTEMS[REFERENCE]},
+        references=[REFERENCE, "ComiRec"],
+        sensitivity={REFERENCE: {"model.num_interests": [2]}},
+        seeds=2,
+        paper="Beauty",
+        titles=str(folder / "titles.csv"),
+        runs=str(folder / "runs"),
+        out=str(folder / "report"),
+    )
+    plan = make_plan(settings, "test")
+    with eagerly():
+        for entry in plan.entries:
+            Recommender.from_settings(entry.settings).fit(run=entry.folder, silent=True)
+    write_report(settings, plan)
+    return settings, plan
+
+
+@pytest.fixture(scope="module")
+def report(compared) -> Path:
+    return Path(compared[0].out)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.mark.parametrize("scheme", TEXT)
+@pytest.mark.parametrize("screen", SCREENS)
+def test_the_page_in_both_lights_on_both_screens(report, browser, scheme, screen):
+    with opened(browser, report / "report.html", screen, scheme) as page:
+        # Two rankings, the forest, two curves, sensitivity, divergence, map and case.
+        assert page.get_by_role("img").count() == 2 + 1 + 2 + 1 + 1 + 1 + 1
+        headings = page.get_by_role("heading", level=2).all_text_contents()
+        assert headings[:3] == ["Conclusion", "Figures", "Differences"]
+        links = page.get_by_role("navigation").get_by_role("link")
+        assert links.all_text_contents() == headings[1:]
+        for link in links.all():
+            assert page.locator(link.get_attribute("href")).count() == 1
+        # What is read first fits a telephone; unfolded tables may be moved there, by keys too.
+        whole = "all => all.every(table => table.scrollWidth <= table.clientWidth)"
+        tables = page.locator(".figures" if screen == "wide" else "#figures > div .figures")
+        assert tables.count() > 0 and tables.evaluate_all(whole)
+        # Nothing of a name or a title is markup.
+        assert page.locator("section script").count() == 0
+        assert page.get_by_role("rowheader", name=REFERENCE).count() > 0
+
+
+def test_names_and_titles_are_escaped(report):
+    page, markdown = ((report / f"report.{kind}").read_text() for kind in ("html", "md"))
+    assert "TiMiRec &lt;b&gt;" in page and "TiMiRec <b>" not in page
+    assert "&lt;script&gt;" in page and "<script" not in page
+    assert r"TiMiRec \<b\>\|$\*x\*" in markdown and "TiMiRec <b>" not in markdown
+    assert r"\<script\>" in markdown and not re.search(r"(?<!\\)<", markdown)
+    assert "src=" not in page and "<link" not in page
+
+
+def test_markdown_has_the_sections_in_the_order_of_the_page(report):
+    page, markdown = ((report / f"report.{kind}").read_text() for kind in ("html", "md"))
+    titles = [unescape(title) for title in re.findall(r"<h2>(.*)</h2>", page)]
+    assert re.findall(r"^## (.*)$", markdown, re.M) == titles
+    assert markdown.count("Picture: ") == page.count("<svg")
+    # A row of a table has as many cells as its head, whatever is in the names.
+    for block in markdown.split("\n\n"):
+        if block.startswith("|"):
+            assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
+
+
+def test_the_files_hold_the_figures_of_each_seed(report, compared):
+    figures = pd.read_csv(report / "systems.csv")
+    assert len(figures) == 2 * 2 * len(SYSTEMS)
+    differences = pd.read_csv(report / "differences.csv")
+    # Two others from the first reference, and one from the second that was not tested yet.
+    assert len(differences) == (2 + 1) * 2 * 2
+    assert (differences["p_holm"] >= differences["p"]).all()
+    assert (differences["low"] <= differences["difference"]).all()
+    sampled = figures[(figures["protocol"] == "sampled") & (figures["name"] == REFERENCE)]
+    of_reference = differences[(differences["protocol"] == "sampled")].query("metric == 'HR@10'")
+    assert of_reference["of_reference"].iloc[0] == pytest.approx(sampled["HR@10"].mean())
+    names = {path.name for path in report.glob("*.csv")}
+    assert names == {
+        *("ablations.csv", "differences.csv", "divergence.csv", "sensitivity_num_interests.csv"),
+        *("systems.csv", "trainings.csv"),
+    }
+
+
+def test_the_case_is_of_a_user_whose_items_have_titles(compared):
+    settings, plan = compared
+    sections = {make.__name__: make(Compared(settings, plan)) for make in SECTIONS[-2:]}
+    history, lists = sections["_case"].tables.values()
+    assert history["item, the oldest first"].str.startswith("<script>").all()
+    assert "User u" in sections["_case"].text
+    assert list(lists.columns) == ["with the predictor", "without it"]
+    assert len(sections["_map"].points) == 2
+
+
+def test_the_case_of_a_given_user(compared):
+    settings, plan = compared
+    case = SECTIONS[-1](Compared(replace(settings, case_user="u7", titles=None), plan))
+    assert case.text.startswith("User u7 went on to i")
+    assert "titles are shown where" in case.text
+    with pytest.raises(UserError, match="case_user is 'u99', but no such user is tested"):
+        SECTIONS[-1](Compared(replace(settings, case_user="u99"), plan))
+
+
+def test_a_comparison_of_popularity_alone(compared):
+    settings, plan = compared
+    alone = replace(plan, systems=plan.systems[:2], ablations=[], sensitivity={})
+    settings = replace(settings, references=["popularity"], paper=None)
+    shown = [make(Compared(settings, alone)) for make in SECTIONS]
+    assert [section.title for section in shown if section] == ["Conclusion", "Figures"]
+
+
+def test_a_section_is_little_to_write():
+    table = pd.DataFrame({"share": ["**0.5**", "<0.1"]}, ["a", "<b>"])
+    page = html("T", "I", [Section("One", points=["a < b"]), Section("Two", folded={"t": table})])
+    assert "<li>a &lt; b</li>" in page and "<td><b>0.5</b></td>" in page
+    assert "<td>&lt;0.1</td>" in page and '<th scope="row">&lt;b&gt;</th>' in page
+    assert '<a href="#two">Two</a>' in page

@@ -1,0 +1,146 @@
+"""What the figures of a comparison say, in words."""
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from tfrs_timirec.comparison.results import seen_from
+
+# Of differences that are none, the share that Holm's correction lets pass for one.
+ALPHA = 0.05
+
+
+def conclusion(
+    means: dict[str, pd.DataFrame],
+    paper: pd.DataFrame,
+    differences: pd.DataFrame,
+    metrics: Sequence[str],
+    among: dict[str, str],
+) -> list[str]:
+    """Which system is best, what the references are above, and what cannot be told apart.
+
+    Args:
+        means: By protocol, the figures: a row per system, a column per metric.
+        paper: The same of the paper, for the protocol `sampled`; it may lack rows and columns.
+        differences: Of `results.differences`.
+        metrics: Those that are told with their values.
+        among: By protocol, what targets are ranked among, as the end of a sentence.
+
+    Returns:
+        Sentences, the most important ones first.
+    """
+    said = [_best(figures, metrics, among[protocol]) for protocol, figures in means.items()]
+    if len(differences):
+        for reference in differences["reference"].unique():
+            seen = seen_from(differences, reference)
+            for protocol, tests in seen.groupby("protocol", sort=False):
+                said += _apart(reference, tests, among[protocol])
+        said.append(_together(differences, among))
+    return [*said, *_beside_the_paper(means["sampled"], paper, metrics)]
+
+
+def told_apart(differences: pd.DataFrame) -> pd.Series:
+    """Whether each difference is more than chance explains, after Holm's correction."""
+    return differences["p_holm"] < ALPHA
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as a list in a sentence: a, b and c."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.{int(share < 0.1)}f} %"
+
+
+def _best(figures: pd.DataFrame, metrics: Sequence[str], among: str) -> str:
+    """Which system leads by which metric."""
+    leads: dict[tuple[str, ...], list[str]] = {}
+    for metric, column in figures.items():
+        value = f" ({column.max():.4f})" if metric in metrics else ""
+        leading = tuple(figures.index[column == column.max()])
+        leads.setdefault(leading, []).append(f"{metric}{value}")
+    (first, by), *others = leads.items()
+    if not others:
+        by = [f"every metric ({', '.join(f'{m} {figures[m].max():.4f}' for m in metrics)})"]
+    best = (
+        f"{listed(first)} {'is' if len(first) == 1 else 'are'} the best of {len(figures)} systems"
+    )
+    rest = "".join(f"; {listed(names)} by {listed(led)}" for names, led in others)
+    return f"{among[0].upper()}{among[1:]}, {best} by {listed(by)}{rest}."
+
+
+def _apart(reference: str, tests: pd.DataFrame, among: str) -> Iterator[str]:
+    """What a reference is above and below; metrics that agree on it share a sentence."""
+    verdicts: dict[tuple, list[str]] = {}
+    for metric, of_metric in tests.groupby("metric", sort=False):
+        apart = of_metric[told_apart(of_metric)]
+        above = frozenset(apart["name"][apart["difference"] > 0])
+        verdicts.setdefault((above, frozenset(apart["name"]) - above), []).append(metric)
+    others = list(tests["name"].unique())
+    for (above, below), metrics in verdicts.items():
+        parts = []
+        for side, chosen in (("above", above), ("below", below)):
+            if chosen:
+                names = listed([name for name in others if name in chosen])
+                if len(chosen) == len(others) > 1:
+                    names = f"all {len(others)} others"
+                rows = tests[tests["name"].isin(chosen)]
+                parts.append(f"{side} {names}, by {_least(rows, metrics)}")
+        if parts:
+            place = f"{among[0].upper()}{among[1:]}"
+            yield f"{place}, by {listed(metrics)}, {reference} is {', and '.join(parts)}."
+
+
+def _least(rows: pd.DataFrame, metrics: Sequence[str]) -> str:
+    """The smallest difference by each metric, and from which system it is."""
+    said = []
+    for metric in metrics:
+        of_metric = rows[rows["metric"] == metric]
+        row = of_metric.loc[of_metric["difference"].abs().idxmin()]
+        size = abs(row["difference"])
+        more = [_percent(size / row["of_other"])] * bool(row["of_other"])
+        more += [row["name"]] * (len(of_metric) > 1)
+        said.append(f"{size:.4f}" + f" ({', '.join(more)})" * bool(more))
+    several = rows["name"].nunique() > 1
+    return "at least " * several + listed(said)
+
+
+def _together(differences: pd.DataFrame, among: dict[str, str]) -> str:
+    """What chance alone could have brought about."""
+    count = len(differences)
+    together = differences[~told_apart(differences)]
+    if together.empty:
+        return (
+            f"All {count} differences that were tested are more than chance explains (paired "
+            f"t-tests over users, Holm's correction, p < {ALPHA})."
+        )
+    said = []
+    for (reference, protocol), rows in together.groupby(["reference", "protocol"], sort=False):
+        names = [
+            f"{name} ({', '.join(of_name['metric'])})"
+            for name, of_name in rows.groupby("name", sort=False)
+        ]
+        said.append(f"{reference} from {listed(names)} {among[protocol]}")
+    return (
+        f"What cannot be told apart (of {count} paired t-tests over users, Holm's correction, "
+        f"p ≥ {ALPHA}): {'; '.join(said)}."
+    )
+
+
+def _beside_the_paper(
+    ours: pd.DataFrame, paper: pd.DataFrame, metrics: Sequence[str]
+) -> Iterator[str]:
+    """How many of the paper's figures are reached, and which one is the least so."""
+    shares = (ours / paper.reindex(index=ours.index, columns=ours.columns) - 1)[list(metrics)]
+    shares = shares.stack().dropna().sort_values()
+    if len(shares):
+        reached, least = int((shares >= 0).sum()), shares.iloc[0]
+        name, metric = shares.index[0]
+        yield (
+            f"Of the paper's {len(shares)} figures of {listed(metrics)} for these systems, "
+            f"{reached} {'are' if reached != 1 else 'is'} reached; {name}'s {metric} is the "
+            f"{'farthest below' if least < 0 else 'nearest'}, {_percent(abs(least))} "
+            f"{'below' if least < 0 else 'above'} the paper's."
+        )

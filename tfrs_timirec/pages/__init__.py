@@ -1,0 +1,1 @@
+"""What the pages of reports have in common: their frame, their colours and their pictures."""
