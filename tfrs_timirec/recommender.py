@@ -209,12 +209,14 @@ class Recommender:
             elsewhere = {f"data.{name}" for name in ("source", "folder", "engine", "master")}
             workers.check_same({k: of_all[k] for k in of_all.keys() - elsewhere})
             console = Console(quiet=silent)
+            validated = settings.data.split != "none"
             told = [data.summary(store, settings.data), *[f"Run folder: {run}"] * bool(run)]
             console.print(*told, sep="\n", highlight=False, soft_wrap=True)
             task, system = _untrained(store, settings)
+            if validated and (shortage := task.shortage):
+                console.print(shortage, highlight=False, soft_wrap=True)
             phases = system.phases()
             epochs = [settings.training.max_epochs] * len(phases)
-            validated = settings.data.split != "none"
             progress = _train(
                 phases,
                 task,
