@@ -15,9 +15,10 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tfrs_timirec.config import DataSettings
 from tfrs_timirec.data import load
 from tfrs_timirec.data.engines.duck import DuckDB
@@ -38,11 +39,12 @@ MAKERS = {
 }
 every_kind = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 SETTINGS = DataSettings(user_column="customer", item_column="sku", time_column="bought_at", core=1)
+# Connecting takes longer than to read a small table.
+ENGINE = DuckDB(ibis.duckdb.connect(threads=2))
 
 
 def _read(table, **changes):
-    changed = replace(SETTINGS, **changes)
-    log = read_log_table(table, changed, DuckDB(ibis.duckdb.connect(threads=2)))
+    log = read_log_table(table, replace(SETTINGS, **changes), ENGINE)
     return log.order_by("position").to_pyarrow().drop_columns("position")
 
 
@@ -439,7 +441,7 @@ rows = st.lists(
 
 
 @given(rows, st.booleans())
-@settings(max_examples=12, deadline=None)
+@examples(12)
 def test_each_kind_gives_the_sequences_of_a_csv_file(rows, dated):
     rows = [row for row in rows if isinstance(row[2], dt.datetime) == dated]
     # Users of the core, and times that are equal.

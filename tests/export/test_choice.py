@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.export.truth import truth
 
 LENGTH = 4
@@ -40,7 +40,7 @@ def newest(history, known, values):
 
 @systems
 @models
-@hypothesis_settings(deadline=None, max_examples=40)
+@examples(40)
 @given(data=st.data())
 def test_the_best_of_what_is_left_come(recommenders, loaded, system, name, data):
     recommender, model = recommenders[system], loaded[system, name]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
+from tests.examples import examples
 from tests.export.conftest import Loaded
 from tests.export.truth import truth
 from tests.processes import run
@@ -89,7 +89,7 @@ def test_vectors_and_interest_weights(recommenders, loaded, system):
 
 
 @models
-@hypothesis_settings(deadline=None, max_examples=25)
+@examples(25)
 @given(data=st.data())
 def test_unknown_ids_and_padding_are_dropped_wherever_they_are(loaded, name, data):
     known = data.draw(st.lists(st.integers(0, 59).map("i{}".format), max_size=7))

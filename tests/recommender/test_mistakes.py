@@ -12,20 +12,26 @@ from tfrs_timirec import Recommender, UserError
 from tfrs_timirec.config import DataSettings
 
 
+def answers(model):
+    explained = model.explain(histories=[["s-1", "s-2"]], k=5)
+    return [
+        model.recommend(users=["c-1", "c-2"], k=5),
+        model.recommend(users=["nobody"], k=5, unknown="popular"),
+        *vars(explained).values(),
+        model.similar_items(["s-1"], k=5),
+    ]
+
+
+@pytest.fixture(scope="module")
+def before(model):
+    """What the model answers before any mistake."""
+    return answers(model)
+
+
 @pytest.fixture
-def fails(model):
+def fails(model, before):
     """Calls, expects one sentence, and that the model answers as before; returns the sentence."""
-
-    def answers():
-        explained = model.explain(histories=[["s-1", "s-2"]], k=5)
-        return [
-            model.recommend(users=["c-1", "c-2"], k=5),
-            model.recommend(users=["nobody"], k=5, unknown="popular"),
-            *vars(explained).values(),
-            model.similar_items(["s-1"], k=5),
-        ]
-
-    before, settings = answers(), model.settings
+    settings = model.settings
     metrics, epochs = json.dumps(model.metrics), list(model.epochs)
 
     def fails(call, *args, **kwargs) -> str:
@@ -35,7 +41,7 @@ def fails(model):
         told = str(error.value)
         assert told.endswith((".", "?")) and "\n" not in told
         assert not re.search(r"[.!?] [A-Z]", told), told
-        for expected, found in zip(before, answers(), strict=True):
+        for expected, found in zip(before, answers(model), strict=True):
             pd.testing.assert_frame_equal(found, expected)
         assert model.settings == settings
         assert (json.dumps(model.metrics), model.epochs) == (metrics, epochs)
@@ -201,10 +207,12 @@ def test_a_config_that_is_none(fails, tmp_path):
     assert "is damaged" in fails(Recommender.from_config, tmp_path / "bad.yaml")
 
 
-def test_times_for_a_system_that_reads_them(fails, systems):
-    of_times = systems.recommenders["tisasrec"]
+def test_times_for_a_system_that_reads_them(fails, frame, columns, tiny, eagerly):
+    with eagerly():
+        of_times = Recommender("tisasrec", **{**tiny, "max_epochs": 1})
+        of_times.fit(frame, **columns, silent=True)
     for ask in (of_times.recommend, of_times.explain):
-        asked = {"histories": [["i1", "i2"], ["i3"]], "k": 3}
+        asked = {"histories": [["s-1", "s-2"], ["s-3"]], "k": 3}
         assert "tisasrec reads times: give" in fails(ask, **asked)
         assert "differ in length" in fails(ask, **asked, times=[[1, 2]])
         assert "differ in length" in fails(ask, **asked, times=[[1], [2]])
