@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
 TESTS = tests
-PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadgroup
+PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: train test narrow faults spark docs lint explorer clean
 

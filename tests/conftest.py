@@ -15,7 +15,7 @@ import pytest
 from tests.processes import Popen
 
 # Fixtures that take long to make: the tests that share one are one worker's.
-LONG_FIXTURES = ("recommenders", "systems", "explored")
+LONG_FIXTURES = ("recommenders", "systems", "explored", "model")
 SHARED = Path(os.environ.get("TFRS_TIMIREC_SHARED", Path(__file__).parents[2] / "shared"))
 
 # A quarter of what is tried else; `tests.examples` has those that are dear.
@@ -29,8 +29,17 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_itemcollected(item):
     """Groups tests for `--dist loadgroup`, by what takes long to make, and else by file."""
-    shared = [name for name in LONG_FIXTURES if name in item.fixturenames]
-    item.add_marker(pytest.mark.xdist_group((shared or [item.path.stem])[0]))
+    item.add_marker(pytest.mark.xdist_group(_shared(item) or item.path.stem))
+
+
+def pytest_collection_modifyitems(items):
+    """Puts these groups first, so that no worker has one of them left when the others are done."""
+    order = [*LONG_FIXTURES, None]
+    items.sort(key=lambda item: order.index(_shared(item)))
+
+
+def _shared(item) -> str | None:
+    return next((name for name in LONG_FIXTURES if name in item.fixturenames), None)
 
 
 @pytest.fixture

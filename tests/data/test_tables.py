@@ -39,12 +39,11 @@ MAKERS = {
 }
 every_kind = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 SETTINGS = DataSettings(user_column="customer", item_column="sku", time_column="bought_at", core=1)
-# Connecting takes longer than to read a small table.
-ENGINE = DuckDB(ibis.duckdb.connect(threads=2))
 
 
 def _read(table, **changes):
-    log = read_log_table(table, replace(SETTINGS, **changes), ENGINE)
+    changed = replace(SETTINGS, **changes)
+    log = read_log_table(table, changed, DuckDB(ibis.duckdb.connect(threads=2)))
     return log.order_by("position").to_pyarrow().drop_columns("position")
 
 

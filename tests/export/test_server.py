@@ -454,8 +454,8 @@ def test_the_client_on_the_command_line(server):
 
 def test_integer_ids_times_and_metrics(serve, exports, tmp_path):
     """The other models, in one folder: ComiRec's as `integers`, TiSASRec's as `timed`."""
-    for name, system in (("integers", "comirec"), ("timed", "tisasrec")):
-        shutil.copytree(exports[system] / "scann", tmp_path / name)
+    for name, system, model in (("integers", "comirec", "scann"), ("timed", "tisasrec", "exact")):
+        shutil.copytree(exports[system] / model, tmp_path / name)
     port = free_port()
     server = serve(tmp_path, f"--metrics_port={port}")
     with Client(server.address, "integers") as client:
@@ -510,7 +510,7 @@ def test_tls_and_mutual_tls(serve, exports, tmp_path):
 
 
 def test_too_many_requests_are_turned_away_and_the_others_answered(serve, exports):
-    server = serve(exports["timirec"], "--queue_length=1", "--workers=1", "--batch_size=1")
+    server = serve(exports["popularity"], "--queue_length=1", "--workers=1", "--batch_size=1")
     with server.stub() as stub:
         calls = [stub.Predict.future(request(history=HISTORY), timeout=60) for _ in range(400)]
         codes = [call.code() for call in calls]

@@ -244,6 +244,7 @@ def test_a_history_that_is_too_long_is_told(layer):
         layer(_vectors(BATCH, LENGTH, WIDTH), mask=MASK)
 
 
+@pytest.mark.long
 def test_jax_outputs_equal_the_reference():
     assert run_script("jax", "jax_golden.py").split() == list(VARIANTS)
 
