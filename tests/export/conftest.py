@@ -75,7 +75,7 @@ def recommenders(log, wide_log, eagerly) -> dict[str, Recommender]:
         return {system: fitted(system, source) for system, source in logs.items()}
 
 
-# The models of each system. Of the last two `scann` would be a copy of `exact`, as it is of TiMiRec.
+# The models of each system; of the last two `scann` would be a copy, as it is of TiMiRec.
 EXPORTED = {
     "timirec": MODELS,
     "comirec": MODELS,
