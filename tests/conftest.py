@@ -128,6 +128,13 @@ def eagerly():
     return eagerly
 
 
+@pytest.fixture
+def eager(eagerly):
+    """Nothing is compiled in the test."""
+    with eagerly():
+        yield
+
+
 class Trained(NamedTuple):
     """What the command made of a system.
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.explorer.test_page import CHROMIUM, FLAGS, PHONE, Axe, playwright
+from tests.explorer.test_page import CHROMIUM, FLAGS, Axe, playwright, screens
 from tests.processes import run
 from tests.test_commands import timirec
 
@@ -63,8 +63,7 @@ def browser():
         yield started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [{"width": 1280, "height": 900}, PHONE], ids=["wide", "phone"])
+@screens
 def test_the_page_in_both_lights_on_both_screens(audited, browser, scheme, size):
     page = browser.new_page(viewport=size, color_scheme=scheme)
     asked, told = [], []

@@ -264,6 +264,7 @@ def test_the_model_card_tells_the_metrics_and_the_signatures(exports, recommende
         assert text in card
 
 
+@pytest.mark.long
 def test_saved_model_cli_runs_it(exports, loaded):
     done = subprocess.run(
         [

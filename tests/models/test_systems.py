@@ -255,14 +255,6 @@ def test_joint_training_has_one_phase():
     assert [len(MODELS[variant].phases()) for variant in ("timirec", "timirec, joint")] == [2, 1]
 
 
-@pytest.fixture
-def eager():
-    """Steps without XLA: its compilation takes seconds, and the commands are tested with it."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 @learned
 def test_it_learns_and_its_checkpoint_is_all_of_it(variant, eager, tmp_path):
     inputs = {**batch_of(), "weight": np.ones(BATCH, np.float32)}

@@ -1,12 +1,11 @@
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from tests.processes import run
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.training import checkpoint
 from tfrs_timirec.training.progress import Progress
@@ -131,14 +130,7 @@ def test_a_file_of_another_program_is_told(path, write):
 def test_a_write_that_fails_leaves_the_file_that_was_there(path, limit):
     before = path.read_bytes()
     script = Path(__file__).with_name("write_limited.py")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(script.parents[2]),
-        "KERAS_BACKEND": "jax",  # the lightest to import
-        "JAX_PLATFORMS": "cpu",
-    }
-    command = [sys.executable, "-B", str(script), str(path), str(limit)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = run([script, path, limit])
     told = f"told: {path} cannot be written (File too large): what was there before is intact"
     assert done.returncode == 1 and done.stderr.startswith(told)
     assert path.read_bytes() == before
