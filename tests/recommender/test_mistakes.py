@@ -11,6 +11,9 @@ import pytest
 from tfrs_timirec import Recommender, UserError
 from tfrs_timirec.config import DataSettings
 
+# What takes a newer log, once there is a model.
+LATER = ("update", "evaluate")
+
 
 def answers(model):
     explained = model.explain(histories=[["s-1", "s-2"]], k=5)
@@ -83,11 +86,18 @@ def mixed(values, value):
         (lambda log: "nowhere.csv", "No file is at nowhere.csv"),
     ],
 )
-def test_a_log_that_cannot_be_used(fails, model, frame, columns, change, said):
-    log = change(frame)
-    for call in (model.fit, model.update, model.evaluate):
-        named = columns if call == model.fit else {}
-        assert re.search(said, fails(call, log, **named))
+@pytest.mark.parametrize(
+    "method", ["fit", *(pytest.param(name, marks=pytest.mark.long) for name in LATER)]
+)
+def test_a_log_that_cannot_be_used(fails, model, frame, columns, change, said, method):
+    named = columns if method == "fit" else {}
+    assert re.search(said, fails(getattr(model, method), change(frame), **named))
+
+
+@pytest.mark.parametrize("method", LATER)
+def test_a_newer_log_that_cannot_be_used(fails, model, frame, method):
+    log = frame.drop(columns="customer")
+    assert "no column customer" in fails(getattr(model, method), log)
 
 
 @pytest.mark.parametrize(
