@@ -38,6 +38,15 @@ MAKERS = {
     "ibis": ibis.memtable,
 }
 every_kind = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+QUICK = ("pandas", "polars", "pyarrow", "duckdb")
+# Of what has many cases.
+mostly_long = pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(make, id=kind, marks=[pytest.mark.long] * (kind not in QUICK))
+        for kind, make in MAKERS.items()
+    ],
+)
 SETTINGS = DataSettings(user_column="customer", item_column="sku", time_column="bought_at", core=1)
 
 
@@ -198,7 +207,7 @@ EAST = dt.timezone(dt.timedelta(hours=2))
         (pa.array([1, 2], pa.timestamp("s", "Asia/Tokyo")), [1, 2]),
     ],
 )
-@every_kind
+@mostly_long
 def test_times(make, times, expected):
     table = make(pa.table({"customer": [1, 2], "sku": ["a", "b"], "bought_at": times}))
     assert _read(table)["time"].to_pylist() == expected
