@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
 TESTS = tests
-PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadgroup
+PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: train test narrow faults spark docs lint explorer clean
 
@@ -13,7 +13,7 @@ train: $(VENV)/installed
 # The quick ones. XLA compiles in less time so, and the tests compile more than they compute.
 test: $(VENV)/installed
 	XLA_FLAGS=--xla_backend_optimization_level=0 $(BIN)/python -m pytest $(PARALLEL) \
-		-m "not (long or faults or site or spark)" $(TESTS)
+		--hypothesis-profile quick -m "not (long or faults or site or spark)" $(TESTS)
 
 # All that need nothing but the environment, compiled as for users, but without the processor's
 # widest vector units, whose sums come in another order.

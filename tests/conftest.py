@@ -8,14 +8,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import hypothesis
 import numpy as np
 import pytest
 
 from tests.processes import Popen
 
 # Fixtures that take long to make: the tests that share one are one worker's.
-LONG_FIXTURES = ("recommenders", "systems", "explored")
+LONG_FIXTURES = ("recommenders", "systems", "explored", "model")
 SHARED = Path(os.environ.get("TFRS_TIMIREC_SHARED", Path(__file__).parents[2] / "shared"))
+
+# A quarter of what is tried else; `tests.examples` has those that are dear.
+hypothesis.settings.register_profile("quick", max_examples=25)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -25,8 +29,17 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_itemcollected(item):
     """Groups tests for `--dist loadgroup`, by what takes long to make, and else by file."""
-    shared = [name for name in LONG_FIXTURES if name in item.fixturenames]
-    item.add_marker(pytest.mark.xdist_group((shared or [item.path.stem])[0]))
+    item.add_marker(pytest.mark.xdist_group(_shared(item) or item.path.stem))
+
+
+def pytest_collection_modifyitems(items):
+    """Puts these groups first, so that no worker has one of them left when the others are done."""
+    order = [*LONG_FIXTURES, None]
+    items.sort(key=lambda item: order.index(_shared(item)))
+
+
+def _shared(item) -> str | None:
+    return next((name for name in LONG_FIXTURES if name in item.fixturenames), None)
 
 
 @pytest.fixture
@@ -98,11 +111,14 @@ def eagerly():
 
     from tfrs_timirec.evaluation import ranking
 
+    def at_once(queries, items, index):
+        return tf.reduce_max(tf.matmul(queries, tf.gather(items, index), transpose_b=True), axis=1)
+
     @contextmanager
     def eagerly():
         with pytest.MonkeyPatch.context() as patch:
-            # Blocks are filled up to this size.
-            patch.setattr(ranking, "USERS_A_BLOCK", 32)
+            # Its loop over users is quick where it is compiled alone.
+            patch.setattr(ranking, "scores_of_candidates", at_once)
             tf.config.run_functions_eagerly(True)
             try:
                 yield
@@ -112,54 +128,79 @@ def eagerly():
     return eagerly
 
 
-class Systems(NamedTuple):
-    """A run of each system.
+@pytest.fixture
+def eager(eagerly):
+    """Nothing is compiled in the test."""
+    with eagerly():
+        yield
+
+
+class Trained(NamedTuple):
+    """What the command made of a system.
+
+    Args:
+        run: The folder of the run.
+        recommender: The trained one.
+        flags: Those of the command.
+    """
+
+    run: Path
+    recommender: object
+    flags: list[str]
+
+
+class Systems:
+    """A run of each system, trained by the command when it is first asked for.
 
     Args:
         folder: Where the runs are, each under the name of its system, and `log.csv`.
-        recommenders: The trained ones, by system.
-        commands: The flags of the trainings, by system.
     """
 
-    folder: Path
-    recommenders: dict
-    commands: dict[str, list[str]]
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._trained: dict[str, Trained] = {}
 
+    def __getitem__(self, system: str) -> Trained:
+        if system not in self._trained:
+            self._trained[system] = self._train(system)
+        return self._trained[system]
 
-@pytest.fixture(scope="session")
-def systems(log, tmp_path_factory):
-    """A run of each system, trained by the command on a log of its own."""
-    from tfrs_timirec import Recommender, train
-    from tfrs_timirec.data import instances
-    from tfrs_timirec.models.systems import SYSTEMS
+    def _train(self, system: str) -> Trained:
+        from tfrs_timirec import Recommender, train
+        from tfrs_timirec.data import instances
 
-    folder = tmp_path_factory.mktemp("systems")
-    shutil.copy(log, folder / "log.csv")
-    recommenders, commands = {}, {}
-    fit = Recommender.fit
-    for system in SYSTEMS:
+        run = self.folder / system
+        flags = [
+            f"--run={run}",
+            f"--model.system={system}",
+            f"--data.source={self.folder / 'log.csv'}",
+            f"--data.folder={self.folder / 'data'}",
+            "--model.embedding_size=16",
+            "--model.history_length=2",
+            "--training.initial_stddev=0.1",
+            "--training.learning_rate=0.01",
+            "--training.batch_size=64",
+            "--training.max_epochs=3",
+            "--evaluation.negatives=30",
+        ]
+        fitted, fit = [], Recommender.fit
+
+        def kept(*args, **kwargs):
+            fitted.append(fit(*args, **kwargs))
+            return fitted[0]
+
         with pytest.MonkeyPatch.context() as patch:
-
-            def kept(self, *args, system=system, **kwargs):
-                recommenders[system] = fit(self, *args, **kwargs)
-                return recommenders[system]
-
-            commands[system] = [
-                f"--run={folder / system}",
-                f"--model.system={system}",
-                f"--data.source={folder / 'log.csv'}",
-                f"--data.folder={folder / 'data'}",
-                "--model.embedding_size=16",
-                "--model.history_length=2",
-                "--training.initial_stddev=0.1",
-                "--training.learning_rate=0.01",
-                "--training.batch_size=64",
-                "--training.max_epochs=3",
-                "--evaluation.negatives=30",
-            ]
-            patch.setattr(sys, "argv", ["command", *commands[system]])
+            patch.setattr(sys, "argv", ["command", *flags])
             patch.setattr(Recommender, "fit", kept)
             # Each step is compiled once.
             patch.setattr(instances, "WIDTHS", (1,))
             train.main()
-    return Systems(folder, recommenders, commands)
+        return Trained(run, fitted[0], flags)
+
+
+@pytest.fixture(scope="session")
+def systems(log, tmp_path_factory) -> Systems:
+    """Runs on a log of their own."""
+    folder = tmp_path_factory.mktemp("systems")
+    shutil.copy(log, folder / "log.csv")
+    return Systems(folder)

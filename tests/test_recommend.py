@@ -17,7 +17,7 @@ from tfrs_timirec.shards import write_shards
 @pytest.fixture(scope="module")
 def trained(systems):
     """A trained TiMiRec and its folder."""
-    return systems.recommenders["timirec"], systems.folder / "timirec"
+    return systems["timirec"].recommender, systems["timirec"].run
 
 
 @pytest.fixture

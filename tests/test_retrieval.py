@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.stores import store_of
 from tests.evaluation.fixed import Fixed
+from tests.examples import examples
 from tests.models.variants import INTERESTS, ITEMS, LENGTH, SIZE, make
 from tests.ties import scores, sorted_beginning
 from tfrs_timirec import retrieval
@@ -53,7 +54,7 @@ def _expected_scores(system, histories, users, allowed):
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-@settings(deadline=None, max_examples=15)
+@examples(15)
 @given(
     users_items,
     st.integers(1, ITEMS),
@@ -85,7 +86,7 @@ def test_the_best_items_are_those_of_brute_force(name, users, k, allowed):
 
 
 @pytest.mark.parametrize("name", ["comirec", "timirec", "timirec_mind", "gru4rec"])
-@settings(deadline=None, max_examples=10)
+@examples(10)
 @given(users_items, st.integers(1, ITEMS))
 def test_where_the_best_items_come_from(name, users, k):
     system, histories = SYSTEMS[name], _histories(users)
@@ -151,7 +152,7 @@ def test_many_users_have_several_blocks():
     np.testing.assert_array_equal(found, expected[rows])
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 9), st.data())
 def test_blocks_of_items_change_nothing(vectors, count, block, data):
     """Whole numbers: many ties, of items in different blocks too."""
@@ -187,7 +188,7 @@ def test_equal_vectors_tie_wherever_they_are(monkeypatch):
         assert (np.ptp(scores, axis=1) == 0).all()
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(scores(5, 60), st.data())
 def test_top_k_is_the_sorted_beginning(scores, data):
     k = data.draw(st.integers(1, scores.shape[1]))

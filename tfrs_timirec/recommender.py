@@ -211,14 +211,16 @@ class Recommender:
             elsewhere.add("evaluation.titles")
             workers.check_same({k: of_all[k] for k in of_all.keys() - elsewhere})
             console = Console(quiet=silent)
+            validated = settings.data.split != "none"
             told = [data.summary(store, settings.data), *[f"Run folder: {run}"] * bool(run)]
             console.print(*told, sep="\n", highlight=False, soft_wrap=True)
             # What is wrong with them is told before the training.
             attributes = _attributes(settings, store.item_ids) if workers.is_chief else None
             task, system = _untrained(store, settings)
+            if validated and (shortage := task.shortage):
+                console.print(shortage, highlight=False, soft_wrap=True)
             phases = system.phases()
             epochs = [settings.training.max_epochs] * len(phases)
-            validated = settings.data.split != "none"
             progress = _train(
                 phases,
                 task,

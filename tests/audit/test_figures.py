@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 
 from tests.audit.logs import logs
 from tests.data.stores import store_of
+from tests.examples import examples
 from tfrs_timirec import Recommender
 from tfrs_timirec.audit.figures import audit
 from tfrs_timirec.audit.words import advice, tables
@@ -25,7 +26,7 @@ def steps_of(users):
     return [(u, p, *step) for u, user in enumerate(users) for p, step in enumerate(user)]
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(logs())
 def test_the_log_its_times_and_leave_one_out(drawn):
     users, store = drawn
@@ -59,7 +60,7 @@ def test_the_log_its_times_and_leave_one_out(drawn):
     assert (tested.users, tested.targets, tested.new_users) == (len(users), len(users), 0)
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(logs())
 def test_what_a_temporal_split_leaves_cold(drawn):
     users, store = drawn

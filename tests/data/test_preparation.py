@@ -10,9 +10,10 @@ import ibis
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tfrs_timirec.config import DataSettings
 from tfrs_timirec.data import SequenceStore, load, summary
 from tfrs_timirec.data.engines.duck import DuckDB
@@ -67,7 +68,7 @@ rows = st.lists(
 
 
 @given(rows, st.integers(1, 6), st.sampled_from([1, 2]))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_core_and_order_are_those_of_a_plain_reference(rows, core, threads):
     expected = _reference(rows, core)
     if not expected:

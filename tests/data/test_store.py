@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tfrs_timirec.data.store import Blocks, SequenceStore
 from tfrs_timirec.errors import UserError
 
@@ -137,7 +138,7 @@ def stores(draw):
     )
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(stores(), st.integers(1, 13))
 def test_blocks_are_what_is_loaded_some_users_at_a_time(store, size):
     with tempfile.TemporaryDirectory() as folder:

@@ -15,9 +15,10 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tfrs_timirec.config import DataSettings
 from tfrs_timirec.data import load
 from tfrs_timirec.data.engines.duck import DuckDB
@@ -37,6 +38,15 @@ MAKERS = {
     "ibis": ibis.memtable,
 }
 every_kind = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+QUICK = ("pandas", "polars", "pyarrow", "duckdb")
+# Of what has many cases.
+mostly_long = pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(make, id=kind, marks=[pytest.mark.long] * (kind not in QUICK))
+        for kind, make in MAKERS.items()
+    ],
+)
 SETTINGS = DataSettings(user_column="customer", item_column="sku", time_column="bought_at", core=1)
 
 
@@ -197,7 +207,7 @@ EAST = dt.timezone(dt.timedelta(hours=2))
         (pa.array([1, 2], pa.timestamp("s", "Asia/Tokyo")), [1, 2]),
     ],
 )
-@every_kind
+@mostly_long
 def test_times(make, times, expected):
     table = make(pa.table({"customer": [1, 2], "sku": ["a", "b"], "bought_at": times}))
     assert _read(table)["time"].to_pylist() == expected
@@ -439,7 +449,7 @@ rows = st.lists(
 
 
 @given(rows, st.booleans())
-@settings(max_examples=12, deadline=None)
+@examples(12)
 def test_each_kind_gives_the_sequences_of_a_csv_file(rows, dated):
     rows = [row for row in rows if isinstance(row[2], dt.datetime) == dated]
     # Users of the core, and times that are equal.

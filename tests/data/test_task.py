@@ -1,5 +1,7 @@
 """What a training learns from and is judged by, of users old and new."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.data.stores import store_of
 from tfrs_timirec.config import settings_named
+from tfrs_timirec.data.store import Shard
 from tfrs_timirec.data.task import Task
 from tfrs_timirec.errors import UserError
 
@@ -75,6 +78,25 @@ def test_negatives_are_untouched_and_hang_on_the_seed(users):
         kept = [item for item in drawn if item]
         assert len(set(kept)) == len(kept) == min(4, ITEMS - len(touched))
         assert not touched & set(kept)
+
+
+@settings(deadline=None)
+@given(logs, st.booleans())
+def test_a_shortage_of_negatives_is_told(users, sharded):
+    task = _task(users)
+    if sharded:
+        shards = tuple(Shard(1, len(user)) for user in users)
+        store = replace(task.store, shards=shards)
+        task = replace(task, store=store, whole=store)
+    left = [ITEMS - len({item for _, item in user}) for user in users]
+    short = [count for count in left if count < 4]
+    assert task.shortage == (
+        f"For {len(short)} of {len(users)} users there are fewer than 4 negatives "
+        f"(evaluation.negatives): they get all the items that they never touched, {min(short)} at "
+        "least."
+        if short
+        else None
+    )
 
 
 @settings(deadline=None)

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.stores import store_of
 from tests.evaluation.fixed import Fixed
+from tests.examples import examples
 from tfrs_timirec.config import DataSettings
 from tfrs_timirec.data.instances import evaluation_instances, untouched_items
 from tfrs_timirec.data.splits import Split, split_of
@@ -163,7 +164,7 @@ VECTORS = _vectors(2)
 FIXED = Ranker(Fixed.of(*VECTORS))
 
 
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(
     st.lists(
         st.tuples(

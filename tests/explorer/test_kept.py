@@ -169,6 +169,7 @@ def test_titles_that_do_not_fit_are_told_and_done_without(
         "tfrs_timirec.export.publish.publish", lambda *given: exported.append(given)
     )
     monkeypatch.setattr("tfrs_timirec.explorer.quality.quality", lambda recommender: {})
+    monkeypatch.setattr("tfrs_timirec.explorer.maps.maps", lambda *given: None)
     model, heard = tmp_path / "model", []
     shutil.copytree(explored.model, model)
     folder = kept(model, replace(explored.titles, **changes), heard.append)

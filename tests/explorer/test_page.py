@@ -30,7 +30,16 @@ if CHROMIUM is None:
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 # Of a machine with other work.
 expect.set_options(timeout=30_000)
-PHONE = {"width": 390, "height": 844}
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+screens = pytest.mark.parametrize(
+    ("scheme", "size"),
+    [
+        pytest.param("light", WIDE, id="light, wide"),
+        pytest.param("dark", PHONE, id="dark, phone"),
+        pytest.param("dark", WIDE, id="dark, wide", marks=pytest.mark.long),
+        pytest.param("light", PHONE, id="light, phone", marks=pytest.mark.long),
+    ],
+)
 
 
 def free_port() -> int:
@@ -89,7 +98,7 @@ def show(browser, address):
     opened = []
 
     def show(trouble: bool = False, routes: dict = {}, **settings) -> Page:  # noqa: B006
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | settings)
+        context = browser.new_context(**{"viewport": WIDE} | settings)
         page = context.new_page()
         for url, answer in routes.items():
             page.route(url, answer)
@@ -256,8 +265,7 @@ def test_the_map_tells_and_takes_the_item_under_the_pointer(show):
     expect(page.locator(".history .items .title")).to_have_text([name])
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [{"width": 1280, "height": 900}, PHONE], ids=["wide", "phone"])
+@screens
 def test_nothing_is_wider_than_the_screen_and_axe_finds_nothing_serious(show, scheme, size):
     page = show(color_scheme=scheme, viewport=size)
     settled(page)
@@ -352,6 +360,7 @@ def test_a_server_that_ends_is_told_and_the_page_goes_on_when_it_is_back(show, r
     expect(page.locator(".ranking:not(.best) .reason").first).to_contain_text("because of")
 
 
+@pytest.mark.long
 def test_a_server_that_is_nothing_but_its_protocol_will_do(browser, explored):
     """One that needs each input named, and has no model but this one."""
     version = explored.folder / MODELS / "exact" / "1"

@@ -75,6 +75,15 @@ def recommenders(log, wide_log, eagerly) -> dict[str, Recommender]:
         return {system: fitted(system, source) for system, source in logs.items()}
 
 
+# The models of each system; of the last two `scann` would be a copy, as it is of TiMiRec.
+EXPORTED = {
+    "timirec": MODELS,
+    "comirec": MODELS,
+    "tisasrec": ("exact",),
+    "popularity": ("exact",),
+}
+
+
 @pytest.fixture(scope="session")
 def exports(recommenders, titles, tmp_path_factory) -> dict[str, Path]:
     """The folder of the models of each recommender; TiMiRec's with titles and kinds."""
@@ -83,7 +92,7 @@ def exports(recommenders, titles, tmp_path_factory) -> dict[str, Path]:
         settings = ExportSettings(k=5)
         if system == "timirec":
             settings = ExportSettings(k=5, titles=str(titles), categories_column="kind")
-        publish(recommender, folder / system, settings)
+        publish(recommender, folder / system, settings, EXPORTED[system])
     return {system: folder / system for system in recommenders}
 
 
@@ -138,7 +147,7 @@ def loaded(exports) -> dict[tuple[str, str], Loaded]:
     return {
         (system, name): Loaded(folder / name / "1")
         for system, folder in exports.items()
-        for name in MODELS
+        for name in EXPORTED[system]
     }
 
 
@@ -153,12 +162,14 @@ class Server:
     Attributes:
         address: Of gRPC.
         url: Of the models by REST, if the flags ask for it.
+        metrics: Where Prometheus would look, if a test has set it.
+        log: Its lines since it serves.
     """
 
     def __init__(self, folder: Path, *flags: str, **kwargs):
         command = ["-m", "tfrs_timirec.export.server", folder, "--port=0", "--poll_seconds=0.2"]
         self.process = Popen([*command, *flags], stderr=subprocess.PIPE, text=True, **kwargs)
-        self.url = None
+        self.url = self.metrics = None
         for line in self.process.stderr:
             if found := re.search(r"REST on (\S+)$", line):
                 self.url = found[1] + "/v1/models"
@@ -200,7 +211,9 @@ def serve():
 @pytest.fixture(scope="session")
 def server(exports):
     """A server of TiMiRec that all tests share, and that must survive them all."""
-    server = Server(exports["timirec"], "--rest_port=0")
+    port = free_port()
+    server = Server(exports["timirec"], "--rest_port=0", f"--metrics_port={port}")
+    server.metrics = f"http://127.0.0.1:{port}/metrics"
     yield server
     assert server.process.poll() is None
     server.stop()

@@ -4,14 +4,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
+from tests.export.conftest import EXPORTED
 from tests.export.truth import truth
 
 LENGTH = 4
 LEAST = np.iinfo(np.int64).min
-systems = pytest.mark.parametrize("system", ["timirec", "comirec", "tisasrec", "popularity"])
+systems = pytest.mark.parametrize("system", EXPORTED)
+each = pytest.mark.parametrize(
+    ("system", "name"), [(system, name) for system in EXPORTED for name in EXPORTED[system]]
+)
 models = pytest.mark.parametrize("name", ["exact", "scann"])
 
 
@@ -38,9 +42,8 @@ def newest(history, known, values):
     return array, places
 
 
-@systems
-@models
-@hypothesis_settings(deadline=None, max_examples=40)
+@each
+@examples(40)
 @given(data=st.data())
 def test_the_best_of_what_is_left_come(recommenders, loaded, system, name, data):
     recommender, model = recommenders[system], loaded[system, name]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import example, given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tfrs_timirec.export.diversity import diverse_places
 
 compiled = tf.function(diverse_places, reduce_retracing=True)
@@ -26,7 +26,7 @@ def greedy(scores, categories, k, diversity):
     return chosen
 
 
-@hypothesis_settings(deadline=None, max_examples=60)
+@examples(60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.sampled_from([0, 0.3, 2, 1e4]))
 @example(seed=113109, k=3, diversity=1e4)
 def test_it_is_the_greedy_choice(seed, k, diversity):

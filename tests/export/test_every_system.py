@@ -8,6 +8,7 @@ import pytest
 
 from tests.processes import run
 from tfrs_timirec.export.client import Client
+from tfrs_timirec.models.systems import SYSTEMS
 
 HISTORIES = [["i1", "i2", "i4"], ["i7"], ["i59", "i0", "i3", "i5", "i6", "i9", "i11"]]
 TIMES = [[1, 2, 5], [3], [1, 2, 3, 4, 5, 6, 99]]
@@ -15,7 +16,8 @@ TIMES = [[1, 2, 5], [3], [1, 2, 3, 4, 5, 6, 99]]
 
 @pytest.mark.long
 def test_what_is_served_is_what_the_saved_recommender_says(systems, serve, tmp_path):
-    for name, recommender in systems.recommenders.items():
+    recommenders = {name: systems[name].recommender for name in SYSTEMS}
+    for name, recommender in recommenders.items():
         recommender.save(tmp_path / "saved" / name)
     script = Path(__file__).with_name("export_all.py")
     moved = systems.folder.rename(systems.folder.with_name("moved"))
@@ -25,7 +27,7 @@ def test_what_is_served_is_what_the_saved_recommender_says(systems, serve, tmp_p
     finally:
         os.replace(moved, systems.folder)
     server = serve(tmp_path / "models")
-    for name, recommender in systems.recommenders.items():
+    for name, recommender in recommenders.items():
         times = TIMES if "times" in recommender.system.tower_inputs else None
         among = [f"i{number}" for number in range(0, 60, 2)]
         for asked in ({}, {"among": among, "exclude": ["i2"]}):

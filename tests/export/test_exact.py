@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.ties import scores, sorted_beginning
 from tfrs_timirec.export import retrieval
 from tfrs_timirec.export.retrieval import ExactSearch, best_by_groups
 from tfrs_timirec.export.settings import ExportSettings
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(scores(4, 70), st.data())
 def test_groups_change_nothing(scores, data):
     """Ties included, of which whole numbers have many."""

@@ -9,21 +9,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from tests.export.conftest import Loaded
+from tests.examples import examples
+from tests.export.conftest import EXPORTED, Loaded
 from tests.export.truth import truth
 from tests.processes import run
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.export.publish import publish
 from tfrs_timirec.export.settings import ExportSettings
 
-SYSTEMS = ("timirec", "comirec", "tisasrec", "popularity")
 LENGTH = 4
-systems = pytest.mark.parametrize("system", SYSTEMS)
+systems = pytest.mark.parametrize("system", EXPORTED)
+each = pytest.mark.parametrize(
+    ("system", "name"), [(system, name) for system in EXPORTED for name in EXPORTED[system]]
+)
 models = pytest.mark.parametrize("name", ["exact", "scann"])
 
 
@@ -47,8 +49,7 @@ def inputs(recommender, ids, times):
     return {tensor.name: values[tensor.name] for tensor in recommender.system.user_tower.inputs}
 
 
-@systems
-@models
+@each
 def test_scores_are_those_of_the_trained_model(recommenders, loaded, system, name):
     recommender, model = recommenders[system], loaded[system, name]
     items, ids, times = histories(recommender, range(20))
@@ -89,7 +90,7 @@ def test_vectors_and_interest_weights(recommenders, loaded, system):
 
 
 @models
-@hypothesis_settings(deadline=None, max_examples=25)
+@examples(25)
 @given(data=st.data())
 def test_unknown_ids_and_padding_are_dropped_wherever_they_are(loaded, name, data):
     known = data.draw(st.lists(st.integers(0, 59).map("i{}".format), max_size=7))
@@ -106,8 +107,7 @@ def test_unknown_ids_and_padding_are_dropped_wherever_they_are(loaded, name, dat
     assert not set(known) & {item.decode() for item in plain["item_ids"][0]}
 
 
-@systems
-@models
+@each
 def test_without_a_known_item_the_most_popular_come(recommenders, loaded, system, name):
     recommender, model = recommenders[system], loaded[system, name]
     counts = recommender.counts
@@ -173,7 +173,7 @@ def test_titles_ride_along(loaded, name):
         number = item.decode()[1:]
         wanted = f"Item, number {number}" if number not in ("", "59") else ""
         assert title.decode() == wanted
-    assert "item_titles" not in loaded["tisasrec", name].definitions["recommend"].outputs
+    assert "item_titles" not in loaded["tisasrec", "exact"].definitions["recommend"].outputs
 
 
 def test_a_process_with_only_tensorflow_and_scann(loaded, recommenders, exports, tmp_path):
@@ -221,7 +221,7 @@ def test_only_the_scann_model_needs_scann(exports):
     stock = {name for name in dir(tf.raw_ops) if not name.startswith("_")}
     custom = {name for name in operations(exports["comirec"] / "scann" / "1") if "Scann" in name}
     assert custom, "the catalogue is large enough for an index"
-    for system in SYSTEMS:
+    for system in EXPORTED:
         plain = operations(exports[system] / "exact" / "1")
         assert not {name for name in plain if "Scann" in name}
         assert {name for name in plain if not name.startswith("_")} <= stock
@@ -264,6 +264,7 @@ def test_the_model_card_tells_the_metrics_and_the_signatures(exports, recommende
         assert text in card
 
 
+@pytest.mark.long
 def test_saved_model_cli_runs_it(exports, loaded):
     done = subprocess.run(
         [

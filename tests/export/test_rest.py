@@ -11,9 +11,9 @@ import requests
 import tensorflow as tf
 import trustme
 from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.export.conftest import free_port, request, statuses
 from tests.processes import run
 
@@ -203,9 +203,7 @@ bodies = st.fixed_dictionaries(
 )
 
 
-@hypothesis_settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=bodies | values)
 def test_whatever_is_asked_gets_an_answer(server, http, body):
     answered = http.post(f"{server.url}/exact:predict", data=json.dumps(body), timeout=20)

@@ -16,7 +16,6 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from tensorflow_serving.apis.get_model_metadata_pb2 import (
     GetModelMetadataRequest,
@@ -26,6 +25,7 @@ from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
+from tests.examples import examples
 from tests.export.conftest import free_port, proto, request, statuses
 from tests.processes import run
 from tfrs_timirec.export.client import TLS, Client
@@ -291,11 +291,7 @@ inputs = st.dictionaries(
 )
 
 
-@hypothesis_settings(
-    max_examples=2_000,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@examples(2_000, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     given_to_it=inputs,
     model=st.sampled_from(["exact", "scann"]) | st.text(max_size=3),
@@ -458,8 +454,8 @@ def test_the_client_on_the_command_line(server):
 
 def test_integer_ids_times_and_metrics(serve, exports, tmp_path):
     """The other models, in one folder: ComiRec's as `integers`, TiSASRec's as `timed`."""
-    for name, system in (("integers", "comirec"), ("timed", "tisasrec")):
-        shutil.copytree(exports[system] / "scann", tmp_path / name)
+    for name, system, model in (("integers", "comirec", "scann"), ("timed", "tisasrec", "exact")):
+        shutil.copytree(exports[system] / model, tmp_path / name)
     port = free_port()
     server = serve(tmp_path, f"--metrics_port={port}")
     with Client(server.address, "integers") as client:
@@ -514,7 +510,7 @@ def test_tls_and_mutual_tls(serve, exports, tmp_path):
 
 
 def test_too_many_requests_are_turned_away_and_the_others_answered(serve, exports):
-    server = serve(exports["timirec"], "--queue_length=1", "--workers=1", "--batch_size=1")
+    server = serve(exports["popularity"], "--queue_length=1", "--workers=1", "--batch_size=1")
     with server.stub() as stub:
         calls = [stub.Predict.future(request(history=HISTORY), timeout=60) for _ in range(400)]
         codes = [call.code() for call in calls]

@@ -13,22 +13,11 @@ CODE = grpc.StatusCode
 HISTORY = [[b"i1", b"i2"]]
 
 
-@pytest.fixture(scope="module")
-def port():
-    return free_port()
-
-
-@pytest.fixture(scope="module")
-def told(exports, port):
-    server = Server(exports["timirec"], f"--metrics_port={port}", "--workers=1")
-    yield server
-    server.stop()
-
-
-def count(port, status, signature="recommend") -> float:
-    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
-    name = f'model="exact",signature="{signature}",status="{status}"'
-    found = re.search(rf"timirec_requests_total\{{{name}\}} (\S+)", text)
+def metric(url: str, name: str, **labels: str) -> float:
+    """A figure of the model `exact`; 0 where it is not told yet."""
+    text = requests.get(url, timeout=10).text
+    told = ",".join(f'{label}="{value}"' for label, value in labels.items())
+    found = re.search(rf'{name}\{{model="exact",{told}\}} (\S+)', text)
     return float(found[1]) if found else 0.0
 
 
@@ -42,6 +31,11 @@ def wait_for(condition) -> bool:
 def test_what_ran_out_of_time_is_counted_so(slow_model):
     port = free_port()
     server = Server(slow_model, f"--metrics_port={port}")
+
+    def count(status: str) -> float:
+        labels = {"signature": "recommend", "status": status}
+        return metric(f"http://127.0.0.1:{port}/metrics", "timirec_requests_total", **labels)
+
     try:
         with server.stub() as stub:
             for _ in range(3):
@@ -51,15 +45,15 @@ def test_what_ran_out_of_time_is_counted_so(slow_model):
             calls = [stub.Predict.future(request(steps=SLOW), timeout=60) for _ in range(2)]
             time.sleep(1)
             assert [call.cancel() for call in calls] == [True, True]
-            assert wait_for(lambda: count(port, "DEADLINE_EXCEEDED") == 3)
-            assert wait_for(lambda: count(port, "CANCELLED") == 2)
-            assert count(port, "OK") == 0
+            assert wait_for(lambda: count("DEADLINE_EXCEEDED") == 3)
+            assert wait_for(lambda: count("CANCELLED") == 2)
+            assert count("OK") == 0
     finally:
         server.stop()
 
 
-def test_a_request_has_an_id(told):
-    with told.stub() as stub:
+def test_a_request_has_an_id(server):
+    with server.stub() as stub:
         for metadata, pattern in (((("x-request-id", "abc-7"),), "abc-7"), ((), "[0-9a-f]{32}")):
             _, call = stub.Predict.with_call(
                 request(history=HISTORY), timeout=60, metadata=metadata
@@ -67,19 +61,22 @@ def test_a_request_has_an_id(told):
             answered = dict(call.trailing_metadata())["x-request-id"]
             assert re.fullmatch(pattern, answered)
             line = re.compile(rf"INFO {answered} exact/recommend OK [\d.]+ ms")
-            assert wait_for(lambda line=line: any(map(line.search, list(told.log))))
+            assert wait_for(lambda line=line: any(map(line.search, list(server.log))))
         with pytest.raises(grpc.RpcError) as caught:
             stub.Predict(
                 request(history=HISTORY, k=0), timeout=60, metadata=(("x-request-id", "d" * 500),)
             )
         assert dict(caught.value.trailing_metadata())["x-request-id"] == "d" * 128
     line = re.compile("INFO d{128} exact/recommend INVALID_ARGUMENT")
-    assert wait_for(lambda: any(map(line.search, list(told.log))))
+    assert wait_for(lambda: any(map(line.search, list(server.log))))
 
 
-def test_latencies_are_told_by_signature(told, port):
-    with told.stub() as stub:
+def test_latencies_are_told_by_signature(server):
+    def count() -> float:
+        name = "timirec_request_seconds_count"
+        return metric(server.metrics, name, signature="user_vectors")
+
+    before = count()
+    with server.stub() as stub:
         stub.Predict(request("user_vectors", history=HISTORY), timeout=60)
-    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
-    wanted = 'timirec_request_seconds_count{model="exact",signature="user_vectors"} 1.0'
-    assert wanted in text
+    assert count() == before + 1

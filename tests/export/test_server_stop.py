@@ -20,7 +20,7 @@ HISTORY = [[b"i1", b"i2"]]
 
 
 def test_sigterm_drains(serve, exports):
-    server = serve(exports["timirec"], "--workers=1", "--drain_seconds=60")
+    server = serve(exports["popularity"], "--workers=1", "--drain_seconds=60")
     scores = request("score", history=[[b"i1"]] * 400, candidates=[[b"i2"] * 400] * 400)
     with server.stub() as stub:
         calls = [stub.Predict.future(scores, timeout=60) for _ in range(8)]

@@ -213,12 +213,16 @@ def deployment() -> dict:
     return found
 
 
-def test_kubernetes():
+@pytest.mark.long
+def test_kubernetes_by_its_schema():
     for document in kubernetes():
         kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
         broken = {**document, "spec": {**document["spec"], "port": 1}}
         with pytest.raises(kubernetes_validate.ValidationError):
             kubernetes_validate.validate(broken, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_kubernetes():
     (service,) = (document for document in kubernetes() if document["kind"] == "Service")
     template = deployment()["spec"]["template"]
     assert service["spec"]["selector"] == template["metadata"]["labels"]

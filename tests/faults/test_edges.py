@@ -8,9 +8,10 @@ from typing import get_args, get_type_hints
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tfrs_timirec import Recommender
 from tfrs_timirec.comparison.settings import ComparisonSettings, make_plan
 from tfrs_timirec.config import (
@@ -92,7 +93,17 @@ def test_no_number_is_without_a_range():
             assert plain or text or field.name in named, field.name
 
 
-@pytest.mark.parametrize(("system", "section", "name", "kind"), NUMBERS)
+def each_number() -> list:
+    """Those that another system has as well, with the same range, are tried by `make narrow`."""
+    seen, found = set(), []
+    for system, *setting in NUMBERS:
+        marks = [pytest.mark.long] * (tuple(setting) in seen)
+        found.append(pytest.param(system, *setting, marks=marks))
+        seen.add(tuple(setting))
+    return found
+
+
+@pytest.mark.parametrize(("system", "section", "name", "kind"), each_number())
 def test_the_edges_are_taken_and_what_is_beyond_is_refused(system, section, name, kind):
     bounds = [bound for _, bound in kind._restrictions]
     near = [kind._type(bound) for bound in bounds]
@@ -110,7 +121,7 @@ def test_the_edges_are_taken_and_what_is_beyond_is_refused(system, section, name
         assert "not an integer" in told or all(str(bound) in told for bound in bounds), told
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(
     st.sampled_from(NUMBERS), st.one_of(st.integers(), st.floats(), st.text(max_size=5), st.none())
 )
@@ -236,9 +247,7 @@ def test_yaml_that_cannot_be_used(tmp_path, content, said):
 WHOLE = yaml.safe_dump(asdict(settings_named("timirec", {}))).encode()
 
 
-@settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, len(WHOLE)), st.binary(max_size=4), st.integers(0, 4))
 @example(0, b"\xff", 0)
 def test_settings_that_are_damaged_anywhere(tmp_path, place, put, removed):

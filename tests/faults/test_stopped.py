@@ -112,7 +112,7 @@ def others(folder: Path, out: Path) -> dict[str, list[str]]:
 @pytest.mark.parametrize("command", ["evaluate", "recommend", "export", "compare", "serve"])
 def test_any_command_is_stopped_at_any_time(command, seconds, number, code, systems, tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-m", *others(systems.folder, tmp_path)[command]],
+        [sys.executable, "-m", *others(systems["youtube_dnn"].run.parent, tmp_path)[command]],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.layers.processes import run_script
 from tfrs_timirec.layers import (
     DynamicRouting,
@@ -86,7 +87,7 @@ def _assert_shares(shares, mask):
 
 @pytest.mark.parametrize("name", ["extractor", "extractor+", "routing", "intervals"])
 @pytest.mark.parametrize("training", [False, True])
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(mask=masks())
 def test_each_share_sums_to_one_over_the_items(name, training, mask):
     _, attention = _call(LAYERS[name], _vectors(*mask.shape, WIDTH), mask, training)
@@ -94,7 +95,7 @@ def test_each_share_sums_to_one_over_the_items(name, training, mask):
 
 
 @pytest.mark.parametrize("name", ["block", "sasrec", "ligr", "hstu", "frequency"])
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(mask=masks())
 def test_each_item_attends_to_items_alone(name, mask):
     _, attention = LAYERS[name](_vectors(*mask.shape, WIDTH), mask=mask)
@@ -105,7 +106,7 @@ def test_each_item_attends_to_items_alone(name, mask):
     assert (attention[~(seen if name == "block" else np.tril(seen))] == 0).all()
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(mask=masks())
 def test_state_changes_sum_to_one_over_the_items(mask):
     shares = StateChange()(_vectors(*mask.shape, WIDTH), mask=mask)

@@ -317,6 +317,7 @@ def test_heads_that_do_not_divide_the_width_are_told(layer):
         layer(_vectors(BATCH, LENGTH, WIDTH))
 
 
+@pytest.mark.long
 def test_jax_outputs_equal_the_reference():
     assert run_script("jax", "jax_golden.py").split() == list(VARIANTS)
 

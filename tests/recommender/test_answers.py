@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tfrs_timirec import Recommender, UserError
 
 ITEMS = [f"s-{item}" for item in range(40)]
@@ -46,7 +47,7 @@ def test_users_against_brute_force(model, frame):
         assert rows["rank"].tolist() == list(range(1, 11))
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     histories=st.lists(
         st.lists(st.sampled_from(ITEMS), min_size=1, max_size=12), min_size=1, max_size=4

@@ -11,21 +11,30 @@ import pytest
 from tfrs_timirec import Recommender, UserError
 from tfrs_timirec.config import DataSettings
 
+# What takes a newer log, once there is a model.
+LATER = ("update", "evaluate")
+
+
+def answers(model):
+    explained = model.explain(histories=[["s-1", "s-2"]], k=5)
+    return [
+        model.recommend(users=["c-1", "c-2"], k=5),
+        model.recommend(users=["nobody"], k=5, unknown="popular"),
+        *vars(explained).values(),
+        model.similar_items(["s-1"], k=5),
+    ]
+
+
+@pytest.fixture(scope="module")
+def before(model):
+    """What the model answers before any mistake."""
+    return answers(model)
+
 
 @pytest.fixture
-def fails(model):
-    """Calls, expects one sentence, and that the model answers as before; returns the sentence."""
-
-    def answers():
-        explained = model.explain(histories=[["s-1", "s-2"]], k=5)
-        return [
-            model.recommend(users=["c-1", "c-2"], k=5),
-            model.recommend(users=["nobody"], k=5, unknown="popular"),
-            *vars(explained).values(),
-            model.similar_items(["s-1"], k=5),
-        ]
-
-    before, settings = answers(), model.settings
+def fails(model, before):
+    """Calls, expects one sentence, and returns it; in the end the model answers as before."""
+    settings = model.settings
     metrics, epochs = json.dumps(model.metrics), list(model.epochs)
 
     def fails(call, *args, **kwargs) -> str:
@@ -35,13 +44,13 @@ def fails(model):
         told = str(error.value)
         assert told.endswith((".", "?")) and "\n" not in told
         assert not re.search(r"[.!?] [A-Z]", told), told
-        for expected, found in zip(before, answers(), strict=True):
-            pd.testing.assert_frame_equal(found, expected)
         assert model.settings == settings
         assert (json.dumps(model.metrics), model.epochs) == (metrics, epochs)
         return told
 
-    return fails
+    yield fails
+    for expected, found in zip(before, answers(model), strict=True):
+        pd.testing.assert_frame_equal(found, expected)
 
 
 def mixed(values, value):
@@ -77,11 +86,18 @@ def mixed(values, value):
         (lambda log: "nowhere.csv", "No file is at nowhere.csv"),
     ],
 )
-def test_a_log_that_cannot_be_used(fails, model, frame, columns, change, said):
-    log = change(frame)
-    for call in (model.fit, model.update, model.evaluate):
-        named = columns if call == model.fit else {}
-        assert re.search(said, fails(call, log, **named))
+@pytest.mark.parametrize(
+    "method", ["fit", *(pytest.param(name, marks=pytest.mark.long) for name in LATER)]
+)
+def test_a_log_that_cannot_be_used(fails, model, frame, columns, change, said, method):
+    named = columns if method == "fit" else {}
+    assert re.search(said, fails(getattr(model, method), change(frame), **named))
+
+
+@pytest.mark.parametrize("method", LATER)
+def test_a_newer_log_that_cannot_be_used(fails, model, frame, method):
+    log = frame.drop(columns="customer")
+    assert "no column customer" in fails(getattr(model, method), log)
 
 
 @pytest.mark.parametrize(
@@ -221,10 +237,12 @@ def test_a_config_that_is_none(fails, tmp_path):
     assert "is damaged" in fails(Recommender.from_config, tmp_path / "bad.yaml")
 
 
-def test_times_for_a_system_that_reads_them(fails, systems):
-    of_times = systems.recommenders["tisasrec"]
+def test_times_for_a_system_that_reads_them(fails, frame, columns, tiny, eagerly):
+    with eagerly():
+        of_times = Recommender("tisasrec", **{**tiny, "max_epochs": 1})
+        of_times.fit(frame, **columns, silent=True)
     for ask in (of_times.recommend, of_times.explain):
-        asked = {"histories": [["i1", "i2"], ["i3"]], "k": 3}
+        asked = {"histories": [["s-1", "s-2"], ["s-3"]], "k": 3}
         assert "tisasrec reads times: give" in fails(ask, **asked)
         assert "differ in length" in fails(ask, **asked, times=[[1, 2]])
         assert "differ in length" in fails(ask, **asked, times=[[1], [2]])

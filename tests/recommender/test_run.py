@@ -66,11 +66,14 @@ def test_a_callback_gets_a_row_for_each_epoch_and_silence_is_silent(
 
 
 def test_a_run_says_what_it_does_unless_silent(frame, columns, settings, eagerly, capsys, tmp_path):
-    settings |= {"system": "timirec", "patience": 1}
+    settings |= {"system": "timirec", "patience": 1, "negatives": 35}
     with eagerly():
         Recommender(**settings).fit(frame, **columns, run=tmp_path / "run")
     told = capsys.readouterr().out
     assert f"{len(frame):,} interactions of " in told and f"Run folder: {tmp_path}/run" in told
+    # Each has had 10 of the 40 items.
+    assert told.count("For 60 of 60 users there are fewer than 35 negatives") == 1
+    assert "all the items that they never touched, 30 at least." in told
     assert "Phase 1 of 2: ComiRec learns the vectors of users and items." in told
     assert "Phase 2 of 2: TiMiRec learns to predict the interest that drives" in told
     assert "phase 1 epoch 1: loss" in told

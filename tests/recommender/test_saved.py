@@ -12,6 +12,7 @@ import pytest
 
 from tests.processes import run
 from tfrs_timirec import Recommender, UserError
+from tfrs_timirec.models.systems import SYSTEMS
 
 QUESTION = {
     "histories": [["i1", "i2", "i4"], ["i7"], []],
@@ -36,7 +37,8 @@ def hidden(folder: Path):
 def test_every_system_answers_alike_in_a_fresh_process(systems, tmp_path):
     saved = tmp_path / "saved"
     expected = {}
-    for name, model in systems.recommenders.items():
+    for name in SYSTEMS:
+        model = systems[name].recommender
         model.save(saved / name)
         asked = dict(QUESTION)
         if "times" not in model.system.tower_inputs:
@@ -127,9 +129,9 @@ def test_a_save_that_cannot_be_put_in_place_leaves_what_was_there(model, tmp_pat
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_a_newer_one_takes_the_whole_place(model, systems, tmp_path):
+def test_a_newer_one_takes_the_whole_place(model, frame, columns, tmp_path):
     folder = tmp_path / "model"
-    systems.recommenders["comirec"].save(folder)
+    Recommender("popularity", core=1, negatives=20).fit(frame, **columns, silent=True).save(folder)
     (folder / "notes.txt").write_text("old")
     model.save(folder)
     assert not (folder / "notes.txt").exists()

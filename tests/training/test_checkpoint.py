@@ -1,12 +1,11 @@
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from tests.processes import run
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.training import checkpoint
 from tfrs_timirec.training.progress import Progress
@@ -95,7 +94,9 @@ def test_a_truncated_file_is_told(path):
             checkpoint.load_progress(path)
 
 
-@pytest.mark.parametrize("flip", [0x01, 0x80, 0xFF])
+@pytest.mark.parametrize(
+    "flip", [0xFF, *(pytest.param(f, marks=pytest.mark.long) for f in (1, 128))]
+)
 def test_a_flipped_byte_is_told_or_without_effect(path, flip):
     whole, variables, saved = path.read_bytes(), _variables(seed=1), _values(_variables())
     before, escaped, refused = _values(variables), {}, 0
@@ -131,14 +132,7 @@ def test_a_file_of_another_program_is_told(path, write):
 def test_a_write_that_fails_leaves_the_file_that_was_there(path, limit):
     before = path.read_bytes()
     script = Path(__file__).with_name("write_limited.py")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(script.parents[2]),
-        "KERAS_BACKEND": "jax",  # the lightest to import
-        "JAX_PLATFORMS": "cpu",
-    }
-    command = [sys.executable, "-B", str(script), str(path), str(limit)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = run([script, path, limit])
     told = f"told: {path} cannot be written (File too large): what was there before is intact"
     assert done.returncode == 1 and done.stderr.startswith(told)
     assert path.read_bytes() == before

@@ -112,8 +112,9 @@ def test_a_log_too_short_to_train_on(fails, arguments, tmp_path):
 def run(systems, tmp_path):
     """A copy of a trained run folder, and the arguments that made it."""
     folder = tmp_path / "run"
-    shutil.copytree(systems.folder / "timirec", folder)
-    arguments = [a for a in systems.commands["timirec"] if not a.startswith("--run")]
+    trained = systems["timirec"]
+    shutil.copytree(trained.run, folder)
+    arguments = [a for a in trained.flags if not a.startswith("--run")]
     return folder, [*arguments, f"--run={folder}"]
 
 

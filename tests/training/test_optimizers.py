@@ -52,7 +52,7 @@ def test_adam_is_that_of_keras():
 
 
 @pytest.mark.parametrize("variant", ["timirec", "mind", "gru4rec"])
-def test_lazy_adam_is_adam_where_all_rows_are_touched(variant):
+def test_lazy_adam_is_adam_where_all_rows_are_touched(variant, eager):
     dense, lazy = make(variant, stddev=0.1), make(variant, stddev=0.1)
     steps = [step_of(model, name) for model, name in ((dense, "adam"), (lazy, "lazy_adam"))]
     for seed in range(8):
@@ -97,7 +97,7 @@ def test_the_rules_are_those_of_the_papers():
 
 
 @pytest.mark.parametrize("optimizer", STEPS)
-def test_it_goes_on_exactly_from_a_checkpoint(optimizer, tmp_path):
+def test_it_goes_on_exactly_from_a_checkpoint(optimizer, tmp_path, eager):
     # With dropout, whose chance is a part of the state.
     models = []
     for _ in range(2):

@@ -11,7 +11,7 @@ from tfrs_timirec.training.run import Run
 
 
 def test_the_row_of_an_earlier_phase_is_that_of_its_weights(systems):
-    folder = systems.folder / "timirec"
+    folder = systems["timirec"].run
     told = Recommender.load(folder).metrics["test"]["ComiRec (phase 1)"]["sampled"]["MRR"]
     model = Recommender.load(folder)
     phase, task = model.system.phases()[0], Task.of(model.sequences, model.settings, False)

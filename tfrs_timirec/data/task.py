@@ -249,6 +249,22 @@ class Task:
         negatives = untouched_items(self.whole).draw_sets(self.num_negatives, rng)
         return np.where(negatives > self.store.num_items, 0, negatives)
 
+    @property
+    def shortage(self) -> str | None:
+        """A sentence on users who have fewer negatives than are drawn; None if all have enough."""
+        # Of a large catalogue the lengths of the sequences tell enough.
+        if self.whole.num_items - np.diff(self.whole.offsets).max() >= self.num_negatives:
+            return None
+        left = np.concatenate([untouched_items(part.whole).count for part in self.parts()])
+        short = left[left < self.num_negatives]
+        if not len(short):
+            return None
+        return (
+            f"For {len(short):,} of {len(left):,} users there are fewer than "
+            f"{self.num_negatives:,} negatives (evaluation.negatives): they get all the items that "
+            f"they never touched, {short.min():,} at least."
+        )
+
     @cached_property
     def training(self) -> Instances:
         """The training instances."""
