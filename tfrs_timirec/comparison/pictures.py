@@ -249,7 +249,7 @@ def plane(found: Map, name: str) -> Picture:
             style = {"color": SERIES[k % len(SERIES)], "marker": MARKERS[k % len(MARKERS)]}
             axes.scatter(*found.interests[:, k].T, s=10, linewidth=0, label=str(k + 1), **style)
         axes.set(xlabel="first axis of the items", ylabel="second axis")
-        axes.figure.legend(title="interest", loc="outside lower center", ncols=6)
+        axes.figure.legend(title="interest", loc="outside lower center", ncols=6, markerscale=2)
 
     return picture(
         f"Items (grey) and the {number} interests of {users} users in {name}",
