@@ -26,7 +26,7 @@ from tfrs_timirec.comparison.results import (
     trainings_table,
 )
 from tfrs_timirec.comparison.settings import ComparisonSettings, Entry, Plan
-from tfrs_timirec.export.metadata import read_metadata
+from tfrs_timirec.data.metadata import read_metadata
 from tfrs_timirec.export.settings import ExportSettings
 from tfrs_timirec.files import write_whole
 
