@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tfrs_timirec import Recommender
 from tfrs_timirec.evaluate import evaluate
 
 
@@ -31,6 +32,18 @@ def test_categories_add_diversity_and_calibration(model, kinds, eagerly):
     assert found["interests"]["TiMiRec"]["interests"] == 2
     # All histories are equally long.
     assert list(found["groups"]) == ["rare targets", "popular targets"]
+
+
+def test_a_training_with_categories_keeps_what_follows_from_them(
+    kinds, frame, columns, tiny, eagerly, tmp_path
+):
+    model = Recommender("popularity", **tiny, **kinds)
+    with eagerly():
+        model.fit(frame, **columns, run=tmp_path / "run", silent=True)
+    kept = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert kept == model.metrics
+    assert kept["lists"]["popularity"].keys() > {"Diversity@5", "Miscalibration@20"}
+    assert kept["interests"] == {}
 
 
 def test_the_command_prints_what_there_is_of_each(saved, kinds, eagerly, capsys):

@@ -8,7 +8,7 @@ import pandas as pd
 from tfrs_timirec.comparison.interests import Trained
 from tfrs_timirec.comparison.results import differences, headline, read_metrics
 from tfrs_timirec.comparison.settings import ComparisonSettings, Entry, Plan
-from tfrs_timirec.export.metadata import read_metadata
+from tfrs_timirec.data.metadata import read_metadata
 from tfrs_timirec.export.settings import ExportSettings
 from tfrs_timirec.pages.pictures import Picture
 
