@@ -221,7 +221,7 @@ def test_trainings_at_a_time_share_the_cores(monkeypatch):
         ({"systems": {}}, "names no systems"),
         ({"references": []}, "names no references"),
         ({"references": ["A", "C"]}, "the reference 'C' is not one of the systems A, B"),
-        ({"systems": {"A": {"model": {"heads": 2}}}}, "c.yaml, A"),
+        ({"systems": {"A": {"model": {"interests": 2}}}}, "c.yaml, A"),
         ({"sensitivity": {"C": {"model.temperature": [1.0]}}}, "'C', which is not a system"),
     ],
 )
