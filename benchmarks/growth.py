@@ -1,7 +1,7 @@
 """How time and memory grow: with users, a log of them prepared and trained for an epoch; with
 items, L and K, a training step of as many targets.
 
-python -m benchmarks.growth [--rows 100000 1000000] [--items 12000 10000000] [--length] [--interests]
+python -m benchmarks.growth [--rows 100000 1000000] [--items 12000 10000000] [--length] [...]
 
 What an earlier run measured of other sizes stays in the picture; nothing after a flag measures
 nothing of its kind.
