@@ -61,16 +61,19 @@ class TrainingStep:
         """Trains on a batch: `train` of what is `prepared`."""
         return self.train(self.prepared(inputs))
 
-    def prepared(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def prepared(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray | tf.Tensor]:
         """What `train` takes; it hangs on no weight, so that it can be made ahead.
 
         Args:
             inputs: What the loss takes, and `weight` float32, of the shape of `positive`, 0 for
                 targets that only fill the batch up; of several workers, the rows of this one.
         """
-        return inputs
+        if not self._workers.alone:
+            return inputs
+        # A call takes longer to make tensors of its arguments.
+        return {name: tf.constant(value) for name, value in inputs.items()}
 
-    def train(self, inputs: dict[str, np.ndarray]) -> tuple[float, int]:
+    def train(self, inputs: dict[str, np.ndarray | tf.Tensor]) -> tuple[float, int]:
         """Trains on a batch.
 
         Args:
@@ -163,7 +166,7 @@ class SparseStep(TrainingStep):
             for name, begin, end in zip(whose, ends, ends[1:], strict=False)
         }
         touched = np.int32(len(touched))
-        return {**inputs, **local, "rows": rows, "touched": touched}
+        return super().prepared({**inputs, **local, "rows": rows, "touched": touched})
 
     def _step(self, inputs):
         rows, touched = inputs["rows"], inputs["touched"]
