@@ -18,8 +18,6 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 from jsonargparse import auto_cli
-from rich.console import Console
-from rich.table import Table
 
 from tfrs_timirec.config import TrainingSettings, settings_named
 from tfrs_timirec.errors import run_command
@@ -28,7 +26,11 @@ from tfrs_timirec.models.systems import SYSTEMS
 from tfrs_timirec.training.step import STEPS
 from tfrs_timirec.training.workers import ALONE
 
-LARGE = 2048
+LARGE = 1024
+COLUMNS = (
+    *("system", "phase", "unit", "operations a target", "bytes a target"),
+    *("limit by a large product, targets/s", "by its own products", "measured", "share"),
+)
 
 
 class Product(NamedTuple):
@@ -163,18 +165,13 @@ def rate(product: Product) -> float:
     other = tf.constant(rng.standard_normal((product.batch, product.k, product.n), np.float32))
     if product.batch == 1:
         one, other = one[0], other[0]
-    times = max(1, min(100, int(2e8 / product.operations)))
+    # The call itself takes longer than a small product.
+    return product.operations / max(_seconds(tf.matmul, one, other) - _call_seconds(), 1e-7)
 
-    def again(one, other):
-        # One after the other, as in a step.
-        for _ in range(times):
-            with tf.control_dependencies([one]):
-                last = tf.matmul(tf.identity(one), other)
-            with tf.control_dependencies([last]):
-                one = tf.identity(one)
-        return one
 
-    return product.operations * times / _seconds(tf.function(again, autograph=False), one, other)
+@cache
+def _call_seconds() -> float:
+    return _seconds(tf.matmul, tf.zeros([1, 1]), tf.zeros([1, 1]))
 
 
 @cache
@@ -185,15 +182,15 @@ def bandwidth(numbers: int) -> float:
     return 12 * (numbers // 2) / _seconds(add)
 
 
-def _seconds(call, *arguments, least: float = 0.05) -> float:
-    """The time of a call, the median of at least five, after one that compiles."""
+def _seconds(call, *arguments, least: float = 0.2) -> float:
+    """The time of a call, the shortest of at least five, after one that compiles."""
     call(*arguments)
     times: list[float] = []
     while len(times) < 5 or sum(times) < least:
         began = time.perf_counter()
         call(*arguments)
         times.append(time.perf_counter() - began)
-    return float(np.median(times))
+    return min(times)
 
 
 def step_seconds(model, inputs: dict[str, np.ndarray], optimizer: str) -> float:
@@ -229,7 +226,7 @@ def main(
     length: int = 20,
     optimizer: str = "adam",
 ) -> None:
-    """Measures and prints a table.
+    """Measures and prints a Markdown table.
 
     Args:
         systems: Their names.
@@ -244,13 +241,8 @@ def main(
 def measure(systems: list[str], items: int, size: int, length: int, optimizer: str) -> None:
     tf.config.experimental.enable_op_determinism()
     tf.get_logger().setLevel("ERROR")
-    console = Console()
-    large = Product(1, LARGE, LARGE, LARGE)
-    console.print(f"A large product: {rate(large) / 1e9:.0f} billion operations a second.")
-    table = Table(
-        *("system", "phase", "unit", "operations a target", "bytes a target"),
-        *("limit of a large product, targets/s", "limit of its own products", "measured", "share"),
-    )
+    print(f"A large product: {rate(Product(1, LARGE, LARGE, LARGE)) / 1e9:.0f} GFLOP/s")
+    print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
     for name in systems:
         settings = settings_named(name, {"history_length": length}).model
         system = SYSTEMS[name].create(items, settings, 0.01, 0)
@@ -260,17 +252,10 @@ def measure(systems: list[str], items: int, size: int, length: int, optimizer: s
                 targets = inputs["weight"].size
                 least = floor(model, inputs, optimizer)
                 took = step_seconds(model, inputs, optimizer)
-                table.add_row(
-                    *(name, str(phase), unit),
-                    f"{least.operations / targets:,.0f}",
-                    f"{least.bytes / targets:,.0f}",
-                    *(
-                        f"{targets / seconds:,.0f}"
-                        for seconds in (least.seconds_large, least.seconds, took)
-                    ),
-                    f"{least.seconds / took:.0%}",
-                )
-    console.print(table)
+                cells = [name, str(phase), unit]
+                cells += [f"{count / targets:,.0f}" for count in (least.operations, least.bytes)]
+                cells += [f"{targets / x:,.0f}" for x in (least.seconds_large, least.seconds, took)]
+                print(f"| {' | '.join(cells)} | {least.seconds / took:.0%} |", flush=True)
 
 
 if __name__ == "__main__":
