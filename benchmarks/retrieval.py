@@ -29,9 +29,10 @@ CALIBRATION = 256
 BATCHES = (1, 64)
 SECONDS = 3.0
 # Candidates scored for each item asked for, and the share of the leaves that is searched.
-SHARES = (1 / 80, 1 / 40, 1 / 20, 1 / 10, 1 / 5)
-CANDIDATES = (1, 2, 4, 8, 16)
 EFFORTS = [(1, 0.01), (2, 0.01), (4, 0.01), (4, 0.05), (4, 0.2), (10, 0.2), (32, 0.2)]
+# The same for the costs.
+CANDIDATES = (1, 2, 4, 8, 16)
+SHARES = (1 / 80, 1 / 40, 1 / 20, 1 / 10, 1 / 5)
 
 
 @dataclass
@@ -108,10 +109,12 @@ def of_catalogue(source: Path | int, picture: bool, costs: bool) -> Result:
         best = np.argsort(-scores, axis=1)[:, :K]
         return np.take_along_axis(indices, best, axis=1)
 
+    def recall_of(found):
+        return np.mean([len(np.intersect1d(*rows)) / K for rows in zip(found, true, strict=True)])
+
     def point(search):
-        found = answers(search)
-        recall = np.mean([len(np.intersect1d(*rows)) / K for rows in zip(found, true, strict=True)])
-        return Point(recall, {batch: speed(search, batch) for batch in BATCHES})
+        speeds = {batch: speed(search, batch) for batch in BATCHES}
+        return Point(recall_of(answers(search)), speeds)
 
     def speed(search, batch):
         batches = [queries[i : i + batch] for i in range(0, QUERIES - batch, batch)]
@@ -132,15 +135,18 @@ def of_catalogue(source: Path | int, picture: bool, costs: bool) -> Result:
     int8 = point(compiled(ScannSearch(items, calibration, ExportSettings(quantize="int8"))))
     chosen = f"{scann.leaves_to_search:,} of {scann.leaves:,}, {scann.reordering}"
     if costs:
-        grouped = {}
+        before, times = retrieval.GROUPED, []
         for retrieval.GROUPED in (0, len(items) + 1):
-            grouped[retrieval.GROUPED] = speed(compiled(ExactSearch(items, unbounded)), 64)
-        with_groups, without = (1e6 / value for value in grouped.values())
-        print(
-            f"{len(items):,} items, exact, batch 64, µs: {with_groups:.0f} with groups, "
-            f"{without:.0f} without"
-        )
-        print_costs(scann, lambda: point(compiled(scann)))
+            times.append(1e6 / speed(compiled(ExactSearch(items, unbounded)), 64))
+        retrieval.GROUPED = before
+        told = f"{times[0]:.0f} µs a query with groups, {times[1]:.0f} without"
+        print(f"{len(items):,} items, exact, batch 64: {told}", flush=True)
+
+        def recall_and_time():
+            search = compiled(scann)
+            return recall_of(answers(search)), 1e6 / speed(search, 64)
+
+        print_costs(scann, recall_and_time)
     efforts = []
     for scann.reordering, share in EFFORTS if picture else []:
         scann.leaves_to_search = max(1, round(share * scann.leaves))
@@ -149,8 +155,9 @@ def of_catalogue(source: Path | int, picture: bool, costs: bool) -> Result:
     return Result(name, point(exact), default, int8, chosen, efforts, seconds, gigabytes)
 
 
-def print_costs(scann, measured: Callable[[], Point]) -> None:
+def print_costs(scann, recall_and_time: Callable[[], tuple[float, float]]) -> None:
     """Recall and time by effort, and how many items of leaves cost as much as a candidate."""
+    print(f"| leaves | {' | '.join(map(str, CANDIDATES))} |\n{'|---' * (len(CANDIDATES) + 1)}|")
     chosen = scann.leaves_to_search, scann.reordering
     size = len(scann.items) / scann.leaves
     efforts, times = [], []
@@ -158,10 +165,10 @@ def print_costs(scann, measured: Callable[[], Point]) -> None:
         scann.leaves_to_search = max(1, round(share * scann.leaves))
         cells = []
         for scann.reordering in CANDIDATES:
-            found = measured()
+            recall, took = recall_and_time()
             efforts.append([1, scann.leaves_to_search * size, scann.reordering * K])
-            times.append(1e6 / found.speed[64])
-            cells.append(f"{found.recall:.3f}, {times[-1]:.0f} µs")
+            times.append(took)
+            cells.append(f"{recall:.3f}, {took:.0f} µs")
         print(f"| {scann.leaves_to_search} | {' | '.join(cells)} |", flush=True)
     scann.leaves_to_search, scann.reordering = chosen
     _, an_item, a_candidate = np.linalg.lstsq(np.array(efforts), np.array(times))[0]
