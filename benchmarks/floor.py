@@ -10,7 +10,6 @@ writes. What is counted as nothing: everything else, such as softmaxes, gates an
 
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -23,6 +22,7 @@ from tfrs_timirec.config import TrainingSettings, settings_named
 from tfrs_timirec.errors import run_command
 from tfrs_timirec.models.base import SequentialRecommender
 from tfrs_timirec.models.systems import SYSTEMS
+from tfrs_timirec.training.optimizers import RULES
 from tfrs_timirec.training.step import STEPS
 from tfrs_timirec.training.workers import ALONE
 
@@ -46,6 +46,7 @@ class Product(NamedTuple):
         return 2 * self.batch * self.m * self.k * self.n
 
 
+ITEMS = ("history", "positive", "negative")
 LARGE = Product(1, 1024, 1024, 1024)
 
 
@@ -70,18 +71,19 @@ def floor(model: SequentialRecommender, inputs: dict[str, np.ndarray], optimizer
     found = products(model, inputs)
     operations = sum(product.operations * count for product, count in found.items())
     touched = np.unique(np.concatenate([inputs[name].ravel() for name in ITEMS]))
-    changed = read = 0
+    tables, rule = {table.path for table in model.tables}, RULES.get(optimizer)
+    kept = read = 0
     for weight in model.state.values():
-        if not weight.trainable:
-            continue
-        is_table = any(weight is table for table in model.tables)
-        size = weight.shape[-1] if is_table else int(np.prod(weight.shape))
-        read += size * len(touched) * is_table
-        changed += size * (len(touched) if optimizer != "adam" else weight.shape[0]) * is_table
-        changed += size * (not is_table)
-    # The weights and both moments, read and written; and what the batch reads of the tables.
-    moved = 4 * (6 * changed + read)
-    memory = moved / bandwidth(3 * changed)
+        if weight.path in tables:
+            read += weight.shape[1] * len(touched)
+        if weight.path in tables and rule:
+            size = weight.shape[1]
+            kept += len(touched) * (size + len(rule.slots) * rule.width(size))
+        elif weight.trainable:
+            # With Adam's two moments.
+            kept += 3 * int(np.prod(weight.shape))
+    moved = 4 * (2 * kept + read)
+    memory = moved / bandwidth(kept)
     return Floor(
         operations,
         moved,
@@ -89,9 +91,6 @@ def floor(model: SequentialRecommender, inputs: dict[str, np.ndarray], optimizer
         sum(product.operations / rate(product) * count for product, count in found.items())
         + memory,
     )
-
-
-ITEMS = ("history", "positive", "negative")
 
 
 def products(model: SequentialRecommender, inputs: dict[str, np.ndarray]) -> Counter[Product]:
@@ -111,10 +110,10 @@ def products(model: SequentialRecommender, inputs: dict[str, np.ndarray]) -> Cou
     specs = {name: tf.TensorSpec(value.shape, value.dtype) for name, value in inputs.items()}
     graph = tf.function(gradients, autograph=False).get_concrete_function(specs).graph
     # The only loops are over the items of a history.
-    return Counter(dict(_products_of(graph, inputs["history"].shape[1])))
+    return _products_of(graph, inputs["history"].shape[1])
 
 
-def _products_of(graph: tf.Graph, length: int) -> Iterator[tuple[Product, int]]:
+def _products_of(graph: tf.Graph, length: int) -> Counter[Product]:
     found = Counter()
     for operation in _needed(graph):
         if operation.type in ("MatMul", "BatchMatMulV2", "Einsum"):
@@ -122,9 +121,9 @@ def _products_of(graph: tf.Graph, length: int) -> Iterator[tuple[Product, int]]:
         for name, times in (("body", length), ("f", 1)):
             if name in operation.node_def.attr:
                 inside = graph._get_function(operation.get_attr(name).name).graph
-                for product, count in _products_of(inside, length):
+                for product, count in _products_of(inside, length).items():
                     found[product] += count * times
-    yield from found.items()
+    return found
 
 
 def _needed(graph: tf.Graph) -> set[tf.Operation]:

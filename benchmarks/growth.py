@@ -25,6 +25,8 @@ import numpy as np
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
+from tfrs_timirec.errors import run_command
+
 BATCH = 4096
 ITEMS = 20_000
 OPTIMIZERS = ("adam", "lazy_adam")
@@ -43,6 +45,10 @@ print(json.dumps([store.num_users, store.num_items, len(store.items), task.num_t
 
 
 def main() -> None:
+    run_command(_main)
+
+
+def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--rows", nargs="*", type=int, default=[10**5, 10**6])
     parser.add_argument("--items", nargs="*", type=int, default=[12_000, 10**5, 10**6])

@@ -159,7 +159,7 @@ def print_costs(scann, recall_and_time: Callable[[], tuple[float, float]]) -> No
     """Recall and time by effort, and how many items of leaves cost as much as a candidate."""
     print(f"| leaves | {' | '.join(map(str, CANDIDATES))} |\n{'|---' * (len(CANDIDATES) + 1)}|")
     chosen = scann.leaves_to_search, scann.reordering
-    size = len(scann.items) / scann.leaves
+    size = scann.items.shape[0] / scann.leaves
     efforts, times = [], []
     for share in SHARES:
         scann.leaves_to_search = max(1, round(share * scann.leaves))
