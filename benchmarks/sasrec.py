@@ -1,19 +1,20 @@
 """Measures the time to a validation metric: this package's SASRec beside RecTools'.
 
-python -m benchmarks.sasrec FOLDER [--source beauty.csv] [--epochs 20]
+python -m benchmarks.sasrec FOLDER [--source beauty.csv] [--epochs 20] [--systems '[sasrec]']
 
 FOLDER gets an environment of its own with RecTools and PyTorch, once; the two never share a
-process, nor the machine: one trains after the other. Both have the same sequences, one block of
-one head, D 64, L 20, dropout 0.2, Adam at 0.001 and a sampled softmax: of RecTools with as many
-negatives a target as asked for, here with those of the batch. Both are asked after each epoch for
-the 10 items that come next for each user, out of the whole catalogue less the user's history; the
-time for that does not count, and that of compiling does.
+process, nor the machine: one trains after the other. Both have the same sequences, as many blocks
+(`sasrec` has one), one head, D 64, L 20, dropout 0.2, Adam at 0.001 and a sampled softmax: of
+RecTools with as many negatives a target as asked for, here with those of the batch. Both are asked
+after each epoch for the 10 items that come next for each user, out of the whole catalogue less the
+user's history; the time for that does not count, and that of compiling does.
 """
 
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,8 @@ for epoch in range(1, int(epochs) + 1):
 def main(
     folder: Path,
     source: str = "beauty",
+    systems: list[str] = ["sasrec"],  # noqa: B006
+    blocks: int = 1,
     epochs: int = 20,
     negatives: int = 64,
     sequences: int = 128,
@@ -69,29 +72,40 @@ def main(
     Args:
         folder: Of the environment, the sequences and what both printed.
         source: The log, as `data.source`.
+        systems: Of this package.
+        blocks: Of RecTools' model, and of systems that have such a setting.
         epochs: Of each.
         negatives: RecTools' negatives a target.
         sequences: RecTools' sequences a batch.
         targets: Targets a batch here.
         least: The metric at which a training ends.
     """
-    run_command(lambda: measure(folder, source, epochs, negatives, sequences, targets, least))
+    training = {"source": source, "batch_size": targets, "learning_rate": RATE}
+    shape = {"embedding_size": D, "history_length": LENGTH, "dropout": DROPOUT}
+    named = {**training, **shape, "objective": "sampled_softmax"}
+    theirs = {
+        **{"n_blocks": blocks, "n_heads": 1, "n_factors": D, "session_max_len": LENGTH},
+        **{"dropout_rate": DROPOUT, "lr": RATE, "batch_size": sequences},
+        **{"loss": "sampled_softmax", "n_negatives": negatives, "epochs": 1},
+    }
+    run_command(lambda: measure(folder, systems, blocks, named, theirs, epochs, least))
 
 
-def measure(folder, source, epochs, negatives, sequences, targets, least) -> None:
+def measure(folder, systems, blocks, named, settings, epochs, least) -> None:
+    from tfrs_timirec.models.systems import systems_with
+
     folder.mkdir(parents=True, exist_ok=True)
     python = folder / "env" / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", folder / "env"], check=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
     curves = {}
-    for unit in ("instance", "user"):
-        curves[f"here, by {unit}"] = list(ours(folder, source, unit, epochs, targets, least))
-    settings = {
-        **{"n_blocks": 1, "n_heads": 1, "n_factors": D, "session_max_len": LENGTH},
-        **{"dropout_rate": DROPOUT, "lr": RATE, "batch_size": sequences},
-        **{"loss": "sampled_softmax", "n_negatives": negatives, "epochs": 1},
-    }
+    for system in systems:
+        own = {"blocks": blocks} if system in systems_with("blocks") else {}
+        for unit in ("instance", "user"):
+            name = f"{system} by {unit}"
+            rows = ours(folder, system, {**named, **own, "unit": unit}, epochs, least)
+            curves[name] = [shown(name, row) for row in rows]
     told = [str(folder), json.dumps(settings), str(epochs), str(least)]
     theirs = subprocess.Popen([python, "-c", _THEIRS, *told], stdout=subprocess.PIPE, text=True)
     lines = (line for line in theirs.stdout if line.startswith("{"))
@@ -100,7 +114,8 @@ def measure(folder, source, epochs, negatives, sequences, targets, least) -> Non
         raise SystemExit(f"RecTools' training ended with {theirs.returncode}.")
     (folder / "curves.json").write_text(json.dumps(curves, indent=1))
     both = min(max(row["metric"] for row in curve) for curve in curves.values())
-    table = Table("", "targets/s", f"best HR@{K}", "epochs", f"seconds to {both:.4f}", "epochs")
+    reach = f"seconds to {both:.4f}", "epochs to it"
+    table = Table("", "targets/s", f"best HR@{K}", "epochs", *reach)
     for name, curve in curves.items():
         last, reached = curve[-1], next(row for row in curve if row["metric"] >= both)
         table.add_row(
@@ -112,8 +127,8 @@ def measure(folder, source, epochs, negatives, sequences, targets, least) -> Non
     Console().print(table)
 
 
-def ours(folder: Path, source: str, unit: str, epochs: int, targets: int, least: float):
-    """Trains this package's SASRec; yields a row after each epoch, and leaves the sequences."""
+def ours(folder: Path, system: str, named: dict, epochs: int, least: float) -> Iterator[dict]:
+    """Trains a system of this package; a row after each epoch. It leaves the sequences."""
     import tensorflow as tf
 
     from tfrs_timirec import data
@@ -122,29 +137,31 @@ def ours(folder: Path, source: str, unit: str, epochs: int, targets: int, least:
     from tfrs_timirec.evaluation.metrics import metric
     from tfrs_timirec.evaluation.ranking import Ranker
     from tfrs_timirec.models.systems import SYSTEMS
+    from tfrs_timirec.training.ahead import ahead
+    from tfrs_timirec.training.loop import BATCHES_AHEAD
     from tfrs_timirec.training.step import STEPS
     from tfrs_timirec.training.workers import ALONE
 
     tf.get_logger().setLevel("ERROR")
-    named = {"source": source, "unit": unit, "batch_size": targets, "learning_rate": RATE}
-    named |= {"embedding_size": D, "history_length": LENGTH, "dropout": DROPOUT}
-    settings = settings_named("sasrec", named | {"objective": "sampled_softmax"})
+    settings = settings_named(system, named)
+    size = settings.training.batch_size
     store = data.load(settings.data, settings.seed)
     task = Task.of(store, settings, reads_times=False)
-    model = SYSTEMS["sasrec"].create(store.num_items, settings.model, 0.01, settings.seed)
-    step = STEPS["adam"](model, settings.training, task.num_batches(targets), ALONE)
+    model = SYSTEMS[system].create(store.num_items, settings.model, 0.01, settings.seed)
+    step = STEPS["adam"](model, settings.training, task.num_batches(size), ALONE)
     ranker = Ranker(model)
     write(task, folder)
     seconds, trained = 0.0, 0
     for epoch in range(1, epochs + 1):
         began = time.perf_counter()
-        for inputs in task.batches(targets, np.random.default_rng([0, epoch])):
-            trained += step(inputs)[1]
+        batches = task.batches(size, np.random.default_rng([0, epoch]))
+        for inputs in ahead(map(step.prepared, batches), BATCHES_AHEAD):
+            trained += step.train(inputs)[1]
         seconds += time.perf_counter() - began
         ranks = ranker.ranks(task.validation, None)
         found = float(metric(f"HR@{K}", ranks, task.validation.users).mean())
         row = {"epoch": epoch, "seconds": seconds, "targets": trained, "metric": found}
-        yield shown(f"here, by {unit}", row)
+        yield row
         if found >= least:
             break
 
