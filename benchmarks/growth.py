@@ -1,10 +1,15 @@
-"""How time and memory grow with the log: generated, prepared and trained for an epoch.
+"""How time and memory grow: with users, a log of them prepared and trained for an epoch; with
+items, L and K, a training step of as many targets.
 
-python -m benchmarks.growth [--rows 1000000 10000000] [--minutes 10] [--shard_size 20000000]
+python -m benchmarks.growth [--rows 100000 1000000] [--items 12000 10000000] [--length] [...]
+
+What an earlier run measured of other sizes stays in the picture; nothing after a flag measures
+nothing of its kind.
 """
 
 import argparse
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -20,8 +25,13 @@ import numpy as np
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
+from tfrs_timirec.errors import run_command
+
 BATCH = 4096
 ITEMS = 20_000
+OPTIMIZERS = ("adam", "lazy_adam")
+# More would take minutes and all of the memory.
+MOST_DENSE = 10**6
 _PREPARE = """
 import json, sys
 from tfrs_timirec.config import settings_named
@@ -35,22 +45,64 @@ print(json.dumps([store.num_users, store.num_items, len(store.items), task.num_t
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", nargs="+", type=int, default=[10**6, 10**7, 10**8])
+    run_command(_main)
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--rows", nargs="*", type=int, default=[10**5, 10**6])
+    parser.add_argument("--items", nargs="*", type=int, default=[12_000, 10**5, 10**6])
+    parser.add_argument("--length", nargs="*", type=int, default=[5, 10, 20, 50, 100])
+    parser.add_argument("--interests", nargs="*", type=int, default=[1, 2, 4, 8, 16])
     parser.add_argument("--minutes", type=float, help="after which a training is interrupted")
     parser.add_argument("--shard_size", type=int, default=20_000_000)
     parser.add_argument("--folder", help="of the logs, which are kept there")
     parser.add_argument("--out", type=Path, default=Path("docs/growth.json"))
     arguments = parser.parse_args()
+    tables = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+
+    def keep(name: str, found: dict) -> None:
+        print(name, json.dumps(found), flush=True)
+        size = next(iter(found))
+        kept = [row for row in tables.get(name, []) if row[size] != found[size]]
+        tables[name] = sorted([*kept, found], key=lambda row: row[size])
+        arguments.out.write_text(json.dumps(tables, indent=1) + "\n")
+
     with tempfile.TemporaryDirectory() as scratch:
         for rows in arguments.rows:
-            found = _measure(rows, arguments, Path(arguments.folder or scratch))
-            there = json.loads(arguments.out.read_text()) if arguments.out.exists() else []
-            kept = [row for row in there if row["interactions"] != rows]
-            table = sorted([*kept, found], key=lambda row: row["interactions"])
-            arguments.out.write_text(json.dumps(table, indent=1) + "\n")
-            print(json.dumps(found), flush=True)
-    _draw(table, arguments.out.with_suffix(".svg"))
+            keep("users", _measure(rows, arguments, Path(arguments.folder or scratch)))
+    for items in arguments.items:
+        for optimizer in OPTIMIZERS:
+            if optimizer != "adam" or items <= MOST_DENSE:
+                keep(f"items, {optimizer}", _step("comirec", optimizer, items=items))
+    for name in ("length", "interests"):
+        for value in getattr(arguments, name):
+            keep(name, _step("timirec", "adam", **{name: value}))
+    _draw(tables, arguments.out.with_suffix(".svg"))
+
+
+def _step(system: str, optimizer: str, **size: int) -> dict:
+    """The time of a training step, and the largest memory of a process that does nothing else."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return size | pool.apply(_of_step, [system, optimizer], size)
+
+
+def _of_step(system: str, optimizer: str, items=12_000, length=20, interests=4) -> dict:
+    import resource
+
+    import tensorflow as tf
+
+    from benchmarks import floor
+    from tfrs_timirec.config import settings_named
+    from tfrs_timirec.models.systems import SYSTEMS
+
+    tf.config.experimental.enable_op_determinism()
+    named = {"history_length": length, "num_interests": interests}
+    *_, model = SYSTEMS[system].create(items, settings_named(system, named).model, 0.01, 0).phases()
+    inputs = floor.generated(model, "instance", 256, length, items)
+    seconds = floor.step_seconds(model, inputs, optimizer)
+    gibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return {"milliseconds": round(seconds * 1e3, 2), "gib": round(gibibytes, 2)}
 
 
 def _measure(rows: int, arguments: argparse.Namespace, folder: Path) -> dict:
@@ -58,7 +110,7 @@ def _measure(rows: int, arguments: argparse.Namespace, folder: Path) -> dict:
     began = time.perf_counter()
     if not log.exists():
         generate(rows, log)
-    found = {"interactions": rows, "generating_seconds": round(time.perf_counter() - began)}
+    generating = round(time.perf_counter() - began)
     data = {
         "source": str(log),
         "folder": str(folder / f"data{rows}"),
@@ -69,7 +121,8 @@ def _measure(rows: int, arguments: argparse.Namespace, folder: Path) -> dict:
         [sys.executable, "-c", _PREPARE, json.dumps(data)], stdout=subprocess.PIPE, text=True
     )
     (users, items, kept, instances), seconds, peak = _waited(preparing)
-    found |= {"users": users, "items": items, "kept": kept, "instances": instances}
+    found = {"users": users, "interactions": rows, "generating_seconds": generating}
+    found |= {"items": items, "kept": kept, "instances": instances}
     found |= {"preparing_seconds": round(seconds), "preparing_gib": peak}
 
     run = Path(tempfile.mkdtemp(dir=folder), "run")
@@ -131,19 +184,31 @@ def _waited(process: subprocess.Popen, limit: float | None = None) -> tuple[list
     return json.loads(printed), seconds, round(usage.ru_maxrss / 2**20, 2)
 
 
-def _draw(table: list[dict], path: Path) -> None:
-    figure, (times, memory) = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
-    rows = [row["interactions"] for row in table]
-    epoch = [row["training_seconds"] * row["instances"] / row["trained"] for row in table]
-    times.loglog(rows, [row["preparing_seconds"] for row in table], "o-", label="preparing")
-    times.loglog(rows, epoch, "o-", label="one epoch, youtube_dnn")
-    times.set(xlabel="interactions", ylabel="seconds", title="time")
-    memory.semilogx(rows, [row["preparing_gib"] for row in table], "o-", label="preparing")
-    memory.semilogx(rows, [row["training_gib"] for row in table], "o-", label="training")
-    memory.set(xlabel="interactions", ylabel="GiB", title="largest memory of the process", ylim=0)
-    for axes in (times, memory):
-        axes.legend()
-        axes.grid(alpha=0.3)
+def _draw(tables: dict[str, list[dict]], path: Path) -> None:
+    figure, axes = plt.subplots(2, 4, figsize=(13, 5.5), layout="constrained", sharex="col")
+
+    def line(column: int, table: list[dict], size: str, time: list, memory: str, label: str):
+        sizes = [row[size] for row in table]
+        axes[0, column].loglog(sizes, time, "o-", label=label)
+        axes[1, column].semilogx(sizes, [row[memory] for row in table], "o-", label=label)
+
+    users = tables["users"]
+    epoch = [row["training_seconds"] * row["instances"] / row["trained"] for row in users]
+    preparing = [row["preparing_seconds"] for row in users]
+    line(0, users, "users", preparing, "preparing_gib", "preparing")
+    line(0, users, "users", epoch, "training_gib", "an epoch, youtube_dnn")
+    lines = [(1, "items", f"items, {optimizer}", optimizer) for optimizer in OPTIMIZERS]
+    lines += [(2, "length", "length", "timirec"), (3, "interests", "interests", "timirec")]
+    for column, size, key, label in lines:
+        time = [row["milliseconds"] for row in tables[key]]
+        line(column, tables[key], size, time, "gib", label)
+    titles = ("a log", "a step of comirec", "a step of timirec", "a step of timirec")
+    for column, (name, title) in enumerate(zip(("users", "items", "L", "K"), titles, strict=True)):
+        axes[0, column].set(title=title, ylabel="milliseconds" if column else "seconds")
+        axes[1, column].set(xlabel=name, ylabel="largest memory, GiB", ylim=0)
+        axes[0, column].legend()
+    for each in axes.flat:
+        each.grid(alpha=0.3)
     figure.savefig(path)
 
 

@@ -1,14 +1,18 @@
 """Measures ScaNN against exact retrieval: recall, queries a second, building time and memory.
 
 python -m benchmarks.retrieval [--sizes '[12000, 100000, 1000000]'] [--run RUN] [--picture FILE]
+python -m benchmarks.retrieval --sizes '[100000]' --costs true
 
-With a run, the first catalogue is its own, with its trained vectors and users; the others are
+With `--costs` it also prints what the export goes by: recall and time by leaves and candidates, how
+many items of leaves cost as much as a candidate, and the exact search with and without groups. With
+a run, the first catalogue is its own, with its trained vectors and users; the others are
 synthetic, in overlapping clusters of a thousand items. The index is calibrated with other queries
 than it is measured with.
 """
 
 import multiprocessing
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +30,9 @@ BATCHES = (1, 64)
 SECONDS = 3.0
 # Candidates scored for each item asked for, and the share of the leaves that is searched.
 EFFORTS = [(1, 0.01), (2, 0.01), (4, 0.01), (4, 0.05), (4, 0.2), (10, 0.2), (32, 0.2)]
+# The same for the costs.
+CANDIDATES = (1, 2, 4, 8, 16)
+SHARES = (1 / 80, 1 / 40, 1 / 20, 1 / 10, 1 / 5)
 
 
 @dataclass
@@ -54,6 +61,7 @@ def main(
     sizes: list[int] = [12_000, 100_000, 1_000_000],  # noqa: B006
     run: Path | None = None,
     picture: Path | None = None,
+    costs: bool = False,
 ) -> None:
     """Measures, prints a Markdown table and draws the picture.
 
@@ -61,27 +69,29 @@ def main(
         sizes: Items of the synthetic catalogues.
         run: The run folder whose trained vectors are the first catalogue.
         picture: An image file.
+        costs: Whether the costs that the export goes by are measured, too.
     """
-    run_command(lambda: measure(sizes, run, picture))
+    run_command(lambda: measure(sizes, run, picture, costs))
 
 
-def measure(sizes: list[int], run: Path | None, picture: Path | None) -> None:
+def measure(sizes: list[int], run: Path | None, picture: Path | None, costs: bool) -> None:
     results = []
     for source in (*([run] if run else []), *sizes):
         # A process each, so that the peak of memory is that of this catalogue.
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            results.append(pool.apply(of_catalogue, [source, picture is not None]))
+            results.append(pool.apply(of_catalogue, [source, picture is not None, costs]))
         print(row(results[-1]), flush=True)
     print(f"\n{table(results)}")
     if picture:
         draw(results, picture)
 
 
-def of_catalogue(source: Path | int, picture: bool) -> Result:
+def of_catalogue(source: Path | int, picture: bool, costs: bool) -> Result:
     import resource
 
     import tensorflow as tf
 
+    from tfrs_timirec.export import retrieval
     from tfrs_timirec.export.retrieval import ExactSearch, ScannSearch
     from tfrs_timirec.export.settings import ExportSettings
 
@@ -99,10 +109,12 @@ def of_catalogue(source: Path | int, picture: bool) -> Result:
         best = np.argsort(-scores, axis=1)[:, :K]
         return np.take_along_axis(indices, best, axis=1)
 
+    def recall_of(found):
+        return np.mean([len(np.intersect1d(*rows)) / K for rows in zip(found, true, strict=True)])
+
     def point(search):
-        found = answers(search)
-        recall = np.mean([len(np.intersect1d(*rows)) / K for rows in zip(found, true, strict=True)])
-        return Point(recall, {batch: speed(search, batch) for batch in BATCHES})
+        speeds = {batch: speed(search, batch) for batch in BATCHES}
+        return Point(recall_of(answers(search)), speeds)
 
     def speed(search, batch):
         batches = [queries[i : i + batch] for i in range(0, QUERIES - batch, batch)]
@@ -122,12 +134,45 @@ def of_catalogue(source: Path | int, picture: bool) -> Result:
     default = point(compiled(scann))
     int8 = point(compiled(ScannSearch(items, calibration, ExportSettings(quantize="int8"))))
     chosen = f"{scann.leaves_to_search:,} of {scann.leaves:,}, {scann.reordering}"
+    if costs:
+        before, times = retrieval.GROUPED, []
+        for retrieval.GROUPED in (0, len(items) + 1):
+            times.append(1e6 / speed(compiled(ExactSearch(items, unbounded)), 64))
+        retrieval.GROUPED = before
+        told = f"{times[0]:.0f} µs a query with groups, {times[1]:.0f} without"
+        print(f"{len(items):,} items, exact, batch 64: {told}", flush=True)
+
+        def recall_and_time():
+            search = compiled(scann)
+            return recall_of(answers(search)), 1e6 / speed(search, 64)
+
+        print_costs(scann, recall_and_time)
     efforts = []
     for scann.reordering, share in EFFORTS if picture else []:
         scann.leaves_to_search = max(1, round(share * scann.leaves))
         efforts.append(point(compiled(scann)))
     name = f"{len(items):,} {'trained' if isinstance(source, Path) else 'clustered'}"
     return Result(name, point(exact), default, int8, chosen, efforts, seconds, gigabytes)
+
+
+def print_costs(scann, recall_and_time: Callable[[], tuple[float, float]]) -> None:
+    """Recall and time by effort, and how many items of leaves cost as much as a candidate."""
+    print(f"| leaves | {' | '.join(map(str, CANDIDATES))} |\n{'|---' * (len(CANDIDATES) + 1)}|")
+    chosen = scann.leaves_to_search, scann.reordering
+    size = scann.items.shape[0] / scann.leaves
+    efforts, times = [], []
+    for share in SHARES:
+        scann.leaves_to_search = max(1, round(share * scann.leaves))
+        cells = []
+        for scann.reordering in CANDIDATES:
+            recall, took = recall_and_time()
+            efforts.append([1, scann.leaves_to_search * size, scann.reordering * K])
+            times.append(took)
+            cells.append(f"{recall:.3f}, {took:.0f} µs")
+        print(f"| {scann.leaves_to_search} | {' | '.join(cells)} |", flush=True)
+    scann.leaves_to_search, scann.reordering = chosen
+    _, an_item, a_candidate = np.linalg.lstsq(np.array(efforts), np.array(times))[0]
+    print(f"A candidate costs as much as {a_candidate / an_item:.0f} items of leaves.")
 
 
 def trained(run: Path) -> tuple[np.ndarray, np.ndarray]:

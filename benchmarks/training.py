@@ -1,11 +1,14 @@
 """Measures training and validation of a configuration, each against plainer ways to do it.
 
+The speed of training also stands beside what the machine allows (`benchmarks.floor`).
+
 python -m benchmarks.training --config configs/beauty_plus.yaml [any flag of the training]
 """
 
 import itertools
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import fields, replace
 
 import numpy as np
@@ -33,11 +36,14 @@ def measure(settings: Settings) -> None:
     """Prints targets a second and seconds a validation, phase by phase."""
     import tensorflow as tf
 
+    from benchmarks.floor import floor
     from tfrs_timirec import data
     from tfrs_timirec.data.instances import Instances
     from tfrs_timirec.data.task import Task
     from tfrs_timirec.evaluation import ranking
     from tfrs_timirec.models.systems import SYSTEMS
+    from tfrs_timirec.training.ahead import ahead
+    from tfrs_timirec.training.loop import BATCHES_AHEAD
     from tfrs_timirec.training.step import STEPS
     from tfrs_timirec.training.workers import ALONE
 
@@ -57,8 +63,8 @@ def measure(settings: Settings) -> None:
     )
     task = Task.of(store, settings, "times" in system.tower_inputs)
 
-    def training_speed(model, task: Task, optimizer: str = "adam", compiled: bool = True) -> float:
-        """Targets a second, with the drawing of negatives and the making of batches."""
+    def training_speed(model, task: Task, optimizer: str, compiled: bool, waiting: int) -> float:
+        """Targets a second, with the making of batches, of which as many are made ahead."""
         training = replace(settings.training, optimizer=optimizer)
         step = STEPS[optimizer](model, training, STEPS_MEASURED, ALONE)
         if not compiled:
@@ -67,11 +73,26 @@ def measure(settings: Settings) -> None:
         def train(batches: int) -> float:
             began = time.perf_counter()
             epoch = task.batches(training.batch_size, np.random.default_rng(0))
-            targets = sum(step(inputs)[1] for inputs in itertools.islice(epoch, batches))
+            inputs = map(step.prepared, itertools.islice(epoch, batches))
+            if waiting:
+                inputs = ahead(inputs, waiting)
+            targets = sum(step.train(each)[1] for each in inputs)
             return targets / (time.perf_counter() - began)
 
         train(50)  # Compiles a step for each width.
         return train(STEPS_MEASURED)
+
+    def limit(model, task: Task, optimizer: str) -> float:
+        """Targets a second of the same batches if only products and Adam's traffic took time."""
+        seconds, targets, of_shape = 0.0, 0.0, {}
+        epoch = task.batches(settings.training.batch_size, np.random.default_rng(0))
+        for inputs in itertools.islice(epoch, STEPS_MEASURED):
+            shape = inputs["history"].shape
+            if shape not in of_shape:
+                of_shape[shape] = floor(model, inputs, optimizer).seconds
+            seconds += of_shape[shape]
+            targets += float(inputs["weight"].sum())
+        return targets / seconds
 
     def candidates_gathered(queries, items, index):
         return tf.reduce_max(tf.matmul(queries, tf.gather(items, index), transpose_b=True), axis=1)
@@ -97,21 +118,26 @@ def measure(settings: Settings) -> None:
         **{field.name: getattr(task.training, field.name) for field in fields(Instances)}
     )
     by_user = replace(task, by_user=True)
-    columns = {
-        "padded to L, no XLA": [training_speed(model, padded, compiled=False) for model in phases],
-        "padded to L": [training_speed(model, padded) for model in phases],
+    ways = {
+        "padded to L, no XLA": (padded, "adam", False, 0),
+        "padded to L": (padded, "adam", True, 0),
+        "by instance, adam, no batch ahead": (task, "adam", True, 0),
+        "by user, adam, no batch ahead": (by_user, "adam", True, 0),
     }
-    tf.config.experimental.enable_op_determinism()
     for optimizer in STEPS:
-        columns[f"by instance, {optimizer}"] = [
-            training_speed(model, task, optimizer) for model in phases
-        ]
-        columns[f"by user, {optimizer}"] = [
-            training_speed(model, by_user, optimizer) for model in phases
-        ]
-    _print_table("Training, targets a second", columns, "{:,.0f}")
+        ways[f"by instance, {optimizer}"] = (task, optimizer, True, BATCHES_AHEAD)
+        ways[f"by user, {optimizer}"] = (by_user, optimizer, True, BATCHES_AHEAD)
+    rows = {}
+    for name, way in ways.items():
+        if way[0] is not padded:
+            tf.config.experimental.enable_op_determinism()
+        speeds = [(training_speed(model, *way), limit(model, *way[:2])) for model in phases]
+        rows[name] = [cell for speed, most in speeds for cell in (speed, most, speed / most)]
+    names = ("targets/s", "limit", "share")
+    _print_table("Training", names, rows, ("{:,.0f}", "{:,.0f}", "{:.0%}"))
     _print_table(
-        f"Validation, {len(task.validation):,} users, seconds",
+        f"Validation, {len(task.validation):,} users",
+        ("seconds",),
         {
             name: [validation_seconds(model, scores) for model in phases]
             for name, scores in (
@@ -120,15 +146,19 @@ def measure(settings: Settings) -> None:
                 ("user by user (default)", ranking.scores_of_candidates),
             )
         },
-        "{:.2f}",
+        ("{:.2f}",),
     )
 
 
-def _print_table(title: str, columns: dict[str, list[float]], form: str) -> None:
-    table = Table("", *(f"phase {i}" for i, _ in enumerate(next(iter(columns.values())), 1)))
+def _print_table(
+    title: str, names: Sequence[str], rows: dict[str, list[float]], forms: Sequence[str]
+) -> None:
+    """A table with a column of each name for each phase."""
+    phases = len(next(iter(rows.values()))) // len(names)
+    table = Table("", *(f"phase {i + 1}: {name}" for i in range(phases) for name in names))
     table.title = title
-    for name, values in columns.items():
-        table.add_row(name, *map(form.format, values))
+    for row, values in rows.items():
+        table.add_row(row, *map(str.format, forms * phases, values))
     Console().print(table)
 
 

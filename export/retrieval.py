@@ -20,11 +20,11 @@ SMALLEST_INDEX = 1_000
 # How many of the best items are to be found: recall@100, of a smaller catalogue's all.
 RECALL_AT = 100
 # Candidates for each item asked for, and how many items of the leaves that are searched cost as
-# much as scoring one of them; by benchmarks/retrieval.py.
+# much as scoring one of them, which `benchmarks.retrieval --costs true` measures.
 REORDERINGS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 ITEMS_A_CANDIDATE = 15
 MIN_REORDERED = 100
-# From so many scores on the best of some hundred are found by groups: benchmarks/retrieval.py.
+# From so many scores on the best of some hundred are found by groups; measured likewise.
 GROUPED = 100_000
 
 

@@ -28,6 +28,7 @@ from tfrs_timirec.evaluation.lists import Attributes
 from tfrs_timirec.evaluation.planted import planted_agreement
 from tfrs_timirec.evaluation.report import Ranks
 from tfrs_timirec.files import locked, scratch
+from tfrs_timirec.memory import check_memory
 from tfrs_timirec.models.base import SequentialRecommender
 from tfrs_timirec.models.distillation import Distilled
 from tfrs_timirec.models.popularity import Popularity, PopularitySettings
@@ -41,6 +42,7 @@ from tfrs_timirec.training.continuing import (
 )
 from tfrs_timirec.training.curve import write_curve
 from tfrs_timirec.training.loop import Training
+from tfrs_timirec.training.optimizers import numbers_a_row
 from tfrs_timirec.training.progress import Progress
 from tfrs_timirec.training.run import Run, flat, model_in
 from tfrs_timirec.training.workers import ALONE, Workers
@@ -773,10 +775,19 @@ def _folder_of(run: str | Path | None) -> Iterator[Run]:
 
 
 def _untrained(store: SequenceStore, settings: Settings) -> tuple[Task, SequentialRecommender]:
-    """What is learned from, and who will learn it."""
-    system = SYSTEMS[settings.model.system].create(
-        store.num_items, settings.model, settings.training.initial_stddev, settings.seed
+    """What is learned from, and who will learn it.
+
+    Raises:
+        UserError: If memory cannot hold the items' vectors with what the optimiser keeps of them.
+    """
+    kind, training = SYSTEMS[settings.model.system], settings.training
+    numbers = numbers_a_row(training.optimizer, settings.model.embedding_size)
+    check_memory(
+        4 * kind.item_tables * (store.num_items + 1) * numbers,
+        f"Training on a catalogue of {store.num_items:,} items by {training.optimizer}",
+        "model.embedding_size",
     )
+    system = kind.create(store.num_items, settings.model, training.initial_stddev, settings.seed)
     task = Task.of(store, settings, "times" in system.tower_inputs)
     system.learn_counts(task.counts)
     return task, system

@@ -217,12 +217,22 @@ def test_what_does_not_fit_into_memory_is_told(frame, fit, tmp_path, monkeypatch
         fit(frame, tmp_path / "run", negatives=10**6)
     monkeypatch.setattr(memory, "available_memory", lambda: 10**4)
     with pytest.raises(
-        UserError, match="catalogue of 20 items needs .* lower model.embedding_size"
+        UserError, match="catalogue of 20 items by adam needs .* lower model.embedding_size"
     ):
         fit(frame, tmp_path / "run", embedding_size=2**10)
     assert not (tmp_path / "run").exists()
     monkeypatch.undo()
     assert 2**20 < memory.available_memory() < 2**60
+
+
+def test_the_memory_that_is_needed_is_that_of_the_optimiser(frame, fit, monkeypatch):
+    # 21 rows of 1,024 numbers, four times, three times and twice.
+    for optimizer, rest in (("adam", "lazy_adam"), ("lazy_adam", "rowwise_adagrad")):
+        there = {"adam": 4 * 21 * 2**12 - 1, "lazy_adam": 3 * 21 * 2**12 - 1}[optimizer]
+        monkeypatch.setattr(memory, "available_memory", lambda there=there: there)
+        with pytest.raises(UserError, match=f"catalogue of 20 items by {optimizer} needs"):
+            fit(frame, embedding_size=2**10, optimizer=optimizer)
+        fit(frame, embedding_size=2**10, optimizer=rest)
 
 
 @pytest.mark.parametrize(

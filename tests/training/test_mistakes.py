@@ -176,14 +176,14 @@ def test_another_log_under_the_same_name(fails, run, systems, monkeypatch, capsy
 
 def test_nan_loss_keeps_the_last_good_checkpoint(fails, arguments, tmp_path, monkeypatch):
     run = tmp_path / "run"
-    step, losses = TrainingStep.__call__, []
+    step, losses = TrainingStep.train, []
 
     def broken(self, inputs):
         losses.append(step(self, inputs))
         # In the second epoch.
         return losses[-1] if len(losses) < 80 else (math.nan, 1)
 
-    monkeypatch.setattr(TrainingStep, "__call__", broken)
+    monkeypatch.setattr(TrainingStep, "train", broken)
     errors = fails(train, *arguments, f"--run={run}")
     assert "The loss is " in errors and "step" in errors and "learning_rate" in errors
     saved = list((run / "checkpoints").glob("*.npz"))

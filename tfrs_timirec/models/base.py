@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tfrs_timirec.memory import check_memory
 from tfrs_timirec.models.losses import best_interest
 from tfrs_timirec.models.objective import Objective
 from tfrs_timirec.models.settings import ModelSettings
@@ -67,15 +66,7 @@ class SequentialRecommender(tfrs.Model):
             settings: Of the system.
             initial_stddev: Standard deviation of the normal distribution of the initial weights.
             seed: Of the initial weights.
-
-        Raises:
-            UserError: If memory cannot hold the items' vectors with what Adam keeps of them.
         """
-        # Each with its gradient and Adam's two moments, in single precision.
-        needed = 4 * 4 * cls.item_tables * (num_items + 1) * settings.embedding_size
-        check_memory(
-            needed, f"Training on a catalogue of {num_items:,} items", "model.embedding_size"
-        )
         # A generator, not a number: with a number all weights of one shape would be equal.
         initializer = keras.initializers.RandomNormal(
             stddev=initial_stddev, seed=keras.random.SeedGenerator(seed)

@@ -5,8 +5,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,14 @@ from tfrs_timirec.evaluation.metrics import metric
 from tfrs_timirec.evaluation.ranking import Ranker
 from tfrs_timirec.models.base import SequentialRecommender
 from tfrs_timirec.training import checkpoint
+from tfrs_timirec.training.ahead import ahead
 from tfrs_timirec.training.progress import Progress
 from tfrs_timirec.training.run import Run
 from tfrs_timirec.training.step import STEPS
 from tfrs_timirec.training.workers import ALONE, Workers
 
 CHECKPOINT_SECONDS = 300
+BATCHES_AHEAD = 8
 
 
 class Training:
@@ -267,33 +270,33 @@ class Training:
         seen = 0
         size = self._settings.training.batch_size
         batches = self._task.batches(size, rng, self._workers.share)
-        for number, inputs in enumerate(batches):
-            if number < progress.step:
-                continue
-            loss, count = step(inputs)
-            if not math.isfinite(loss):
-                raise UserError(
-                    f"The loss is {loss} in phase {progress.phase}, epoch {progress.epoch + 1}, "
-                    f"step {number + 1}: lower training.learning_rate; the last good checkpoint "
-                    f"is {self._run.latest}."
+        left = map(step.prepared, islice(batches, progress.step, None))
+        with closing(ahead(left, BATCHES_AHEAD)) as prepared:
+            for inputs in prepared:
+                loss, count = step.train(inputs)
+                if not math.isfinite(loss):
+                    raise UserError(
+                        f"The loss is {loss} in phase {progress.phase}, epoch "
+                        f"{progress.epoch + 1}, step {progress.step + 1}: lower "
+                        f"training.learning_rate; the last good checkpoint is {self._run.latest}."
+                    )
+                progress.step += 1
+                progress.loss_sum += loss * count
+                seen += count
+                now = time.monotonic()
+                bar.update(
+                    task,
+                    completed=progress.step,
+                    loss=f"{loss:.4f}",
+                    speed=f"{seen / (now - began):,.0f}",
                 )
-            progress.step += 1
-            progress.loss_sum += loss * count
-            seen += count
-            now = time.monotonic()
-            bar.update(
-                task,
-                completed=progress.step,
-                loss=f"{loss:.4f}",
-                speed=f"{seen / (now - began):,.0f}",
-            )
-            stopped = self._workers.any(bool(stop))
-            if stopped or now - saved > CHECKPOINT_SECONDS:
-                if self._workers.is_chief:
-                    checkpoint.save(self._run.latest, step.state, asdict(progress))
-                saved = now
-                if stopped:
-                    raise Stopped(stop[0] if stop else signal.SIGTERM)
+                stopped = self._workers.any(bool(stop))
+                if stopped or now - saved > CHECKPOINT_SECONDS:
+                    if self._workers.is_chief:
+                        checkpoint.save(self._run.latest, step.state, asdict(progress))
+                    saved = now
+                    if stopped:
+                        raise Stopped(stop[0] if stop else signal.SIGTERM)
         return progress.loss_sum / self._size
 
 

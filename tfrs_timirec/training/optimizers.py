@@ -112,6 +112,21 @@ class RowwiseAdagrad:
 RULES = {"lazy_adam": LazyAdam, "rowwise_adagrad": RowwiseAdagrad}
 
 
+def numbers_a_row(optimizer: str, size: int) -> int:
+    """How many numbers a training holds for each row of a table.
+
+    Args:
+        optimizer: As in the settings.
+        size: D, the numbers of the row itself.
+    """
+    if optimizer not in RULES:
+        # With a gradient for all of it, and both moments.
+        return 4 * size
+    rule = RULES[optimizer]
+    # While the table is drawn, it is there twice.
+    return max(2 * size, size + rule.width(size) * len(rule.slots))
+
+
 def zeros(shape: Sequence[int], name: str, dtype: str = "float32") -> keras.Variable:
     """What an optimiser remembers, before the first step.
 

@@ -58,11 +58,26 @@ class TrainingStep:
         return {**self._model.state, **self._optimizer.state}
 
     def __call__(self, inputs: dict[str, np.ndarray]) -> tuple[float, int]:
-        """Trains on a batch.
+        """Trains on a batch: `train` of what is `prepared`."""
+        return self.train(self.prepared(inputs))
+
+    def prepared(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray | tf.Tensor]:
+        """What `train` takes; it hangs on no weight, so that it can be made ahead.
 
         Args:
             inputs: What the loss takes, and `weight` float32, of the shape of `positive`, 0 for
                 targets that only fill the batch up; of several workers, the rows of this one.
+        """
+        if not self._workers.alone:
+            return inputs
+        # A call takes longer to make tensors of its arguments.
+        return {name: tf.constant(value) for name, value in inputs.items()}
+
+    def train(self, inputs: dict[str, np.ndarray | tf.Tensor]) -> tuple[float, int]:
+        """Trains on a batch.
+
+        Args:
+            inputs: What `prepared` gives.
 
         Returns:
             The mean loss over the targets of the whole batch, and how many these are.
@@ -138,7 +153,7 @@ class SparseStep(TrainingStep):
     def state(self):
         return {**super().state, **{slot.name: slot for slot in self._slots}}
 
-    def __call__(self, inputs):
+    def prepared(self, inputs):
         whose = ("history", "positive", "negative")
         ids = np.concatenate([np.zeros(1, np.int32), *(inputs[name].ravel() for name in whose)])
         touched, places = np.unique(ids, return_inverse=True)
@@ -151,7 +166,7 @@ class SparseStep(TrainingStep):
             for name, begin, end in zip(whose, ends, ends[1:], strict=False)
         }
         touched = np.int32(len(touched))
-        return super().__call__({**inputs, **local, "rows": rows, "touched": touched})
+        return super().prepared({**inputs, **local, "rows": rows, "touched": touched})
 
     def _step(self, inputs):
         rows, touched = inputs["rows"], inputs["touched"]
