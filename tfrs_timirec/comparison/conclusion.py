@@ -140,7 +140,7 @@ def _beside_the_paper(
         name, metric = shares.index[0]
         yield (
             f"Of the paper's {len(shares)} figures of {listed(metrics)} for these systems, "
-            f"{reached} {'are' if reached != 1 else 'is'} reached; {name}'s {metric} is the "
+            f"{reached or 'none'} {'are' if reached > 1 else 'is'} reached; {name}'s {metric} is the "
             f"{'farthest below' if least < 0 else 'nearest'}, {_percent(abs(least))} "
             f"{'below' if least < 0 else 'above'} the paper's."
         )
