@@ -157,7 +157,7 @@ def test_the_case_is_of_a_user_whose_items_have_titles(compared):
 def test_the_case_of_a_given_user(compared):
     settings, plan = compared
     case = SECTIONS[-1](Compared(replace(settings, case_user="u7", titles=None), plan))
-    assert case.text.startswith("User u7 went on to i")
+    assert case.text.startswith("User u7 went on to “i")
     assert "titles are shown where" in case.text
     with pytest.raises(UserError, match="case_user is 'u99', but no such user is tested"):
         SECTIONS[-1](Compared(replace(settings, case_user="u99"), plan))

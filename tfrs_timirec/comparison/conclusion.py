@@ -138,9 +138,9 @@ def _beside_the_paper(
     if len(shares):
         reached, least = int((shares >= 0).sum()), shares.iloc[0]
         name, metric = shares.index[0]
+        end, side = ("nearest", "above") if least >= 0 else ("farthest below", "below")
         yield (
             f"Of the paper's {len(shares)} figures of {listed(metrics)} for these systems, "
-            f"{reached} {'are' if reached != 1 else 'is'} reached; {name}'s {metric} is the "
-            f"{'farthest below' if least < 0 else 'nearest'}, {_percent(abs(least))} "
-            f"{'below' if least < 0 else 'above'} the paper's."
+            f"{reached or 'none'} {'are' if reached > 1 else 'is'} reached; {name}'s {metric} is "
+            f"the {end}, {_percent(abs(least))} {side} the paper's."
         )

@@ -256,7 +256,7 @@ def _map(compared: Compared) -> Section | None:
         f"of their own number, where chance would have {chance:.0%}: {means}."
     )
     points = [
-        f"Interest {k + 1} points at {listed([compared.title(item) for item in items])}."
+        f"Interest {k + 1} points at {listed([f'“{compared.title(item)}”' for item in items])}."
         for k, items in enumerate(found.nearest)
     ]
     return Section("Map of interests", text, points, pictures=[pictures.plane(found, name)])
@@ -274,7 +274,7 @@ def _case(compared: Compared) -> Section | None:
     helps = "helps" if is_helped else "does not help"
     chosen = ", chosen because the predictor helps," * (is_helped and settings.case_user is None)
     text = (
-        f"User {found.user}{chosen} went on to {target}. With the interests weighed as "
+        f"User {found.user}{chosen} went on to “{target}”. With the interests weighed as "
         f"{settings.references[0]} expects them, it is at place {found.place:,} of all items; by "
         f"the best-matching interest alone, at {found.place_without:,}: the predictor {helps}."
     )
