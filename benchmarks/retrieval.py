@@ -44,17 +44,24 @@ class Point:
 
 
 @dataclass
-class Result:
-    """Of one catalogue; `default` and `int8` are the export's own choice of effort."""
+class Index:
+    """A ScaNN index: with the export's choice of effort, in words, and with others."""
 
-    name: str
-    exact: Point
     default: Point
-    int8: Point
     chosen: str
     efforts: list[Point]
     seconds: float
     gigabytes: float
+
+
+@dataclass
+class Result:
+    """Of one catalogue: the exact search, and indices that score with 32 and with 8 bits."""
+
+    name: str
+    exact: Point
+    float32: Index
+    int8: Index
 
 
 def main(
@@ -77,82 +84,115 @@ def main(
 def measure(sizes: list[int], run: Path | None, picture: Path | None, costs: bool) -> None:
     results = []
     for source in (*([run] if run else []), *sizes):
-        # A process each, so that the peak of memory is that of this catalogue.
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            results.append(pool.apply(of_catalogue, [source, picture is not None, costs]))
+        exact, true, size = apart(of_exact, source, costs)
+        float32 = apart(of_index, source, "float32", true, picture is not None, costs)
+        int8 = apart(of_index, source, "int8", true)
+        name = f"{size:,} {'trained' if isinstance(source, Path) else 'clustered'}"
+        results.append(Result(name, exact, float32, int8))
         print(row(results[-1]), flush=True)
     print(f"\n{table(results)}")
     if picture:
         draw(results, picture)
 
 
-def of_catalogue(source: Path | int, picture: bool, costs: bool) -> Result:
-    import resource
+def apart(function: Callable, *arguments):
+    """What a function gives in a process of its own: its memory and its peak are its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
 
-    import tensorflow as tf
 
+def of_exact(source: Path | int, costs: bool) -> tuple[Point, np.ndarray, int]:
+    """The exact search, what it finds, and how many items there are."""
     from tfrs_timirec.export import retrieval
-    from tfrs_timirec.export.retrieval import ExactSearch, ScannSearch
+    from tfrs_timirec.export.retrieval import ExactSearch
     from tfrs_timirec.export.settings import ExportSettings
 
-    items, queries = trained(source) if isinstance(source, Path) else clustered(source)
-    calibration, queries = tf.split(tf.constant(queries), [CALIBRATION, QUERIES])
-
-    def compiled(search):
-        signature = [tf.TensorSpec([None, *queries.shape[1:]]), tf.TensorSpec([], tf.int32)]
-        return tf.function(search.__call__, input_signature=signature)
-
-    def answers(search):
-        chunks = [search(queries[i : i + 50], K) for i in range(0, QUERIES, 50)]
-        scores = np.concatenate([scores for scores, _ in chunks])
-        indices = np.concatenate([indices for _, indices in chunks])
-        best = np.argsort(-scores, axis=1)[:, :K]
-        return np.take_along_axis(indices, best, axis=1)
-
-    def recall_of(found):
-        return np.mean([len(np.intersect1d(*rows)) / K for rows in zip(found, true, strict=True)])
-
-    def point(search):
-        speeds = {batch: speed(search, batch) for batch in BATCHES}
-        return Point(recall_of(answers(search)), speeds)
-
-    def speed(search, batch):
-        batches = [queries[i : i + batch] for i in range(0, QUERIES - batch, batch)]
-        count, calls, begin = tf.constant(K), 0, time.perf_counter()
-        while time.perf_counter() - begin < SECONDS:
-            search(batches[calls % len(batches)], count)
-            calls += 1
-        return calls * batch / (time.perf_counter() - begin)
-
-    begin = time.perf_counter()
-    scann = ScannSearch(items, calibration, ExportSettings())
-    seconds = time.perf_counter() - begin
-    gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    unbounded = ExportSettings(request_scores=max(BATCHES) * len(items))
-    exact = compiled(ExactSearch(items, unbounded))
-    true = answers(exact)
-    default = point(compiled(scann))
-    int8 = point(compiled(ScannSearch(items, calibration, ExportSettings(quantize="int8"))))
-    chosen = f"{scann.leaves_to_search:,} of {scann.leaves:,}, {scann.reordering}"
+    items, queries = vectors(source)
+    asked = queries[CALIBRATION:]
+    search = ExactSearch(items, ExportSettings(request_scores=max(BATCHES) * len(items)))
     if costs:
         before, times = retrieval.GROUPED, []
         for retrieval.GROUPED in (0, len(items) + 1):
-            times.append(1e6 / speed(compiled(ExactSearch(items, unbounded)), 64))
+            times.append(1e6 / speed(compiled(search, asked), asked, 64))
         retrieval.GROUPED = before
         told = f"{times[0]:.0f} µs a query with groups, {times[1]:.0f} without"
         print(f"{len(items):,} items, exact, batch 64: {told}", flush=True)
+    search = compiled(search, asked)
+    true = answers(search, asked)
+    speeds = {batch: speed(search, asked, batch) for batch in BATCHES}
+    return Point(1.0, speeds), true, len(items)
 
-        def recall_and_time():
-            search = compiled(scann)
-            return recall_of(answers(search)), 1e6 / speed(search, 64)
 
+def of_index(
+    source: Path | int, quantize: str, true: np.ndarray, picture=False, costs=False
+) -> Index:
+    """A ScaNN index with the export's choice of effort, and with others for the picture."""
+    import resource
+
+    from tfrs_timirec.export.retrieval import ScannSearch
+    from tfrs_timirec.export.settings import ExportSettings
+
+    items, queries = vectors(source)
+    calibration, asked = queries[:CALIBRATION], queries[CALIBRATION:]
+    begin = time.perf_counter()
+    scann = ScannSearch(items, calibration, ExportSettings(quantize=quantize))
+    seconds = time.perf_counter() - begin
+    gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    chosen = f"{scann.leaves_to_search:,} of {scann.leaves:,}, {scann.reordering}"
+
+    def recall(search):
+        found = answers(search, asked)
+        return np.mean([len(np.intersect1d(*rows)) / K for rows in zip(found, true, strict=True)])
+
+    def point():
+        search = compiled(scann, asked)
+        return Point(recall(search), {batch: speed(search, asked, batch) for batch in BATCHES})
+
+    def recall_and_time():
+        search = compiled(scann, asked)
+        return recall(search), 1e6 / speed(search, asked, 64)
+
+    default, efforts = point(), []
+    if costs:
         print_costs(scann, recall_and_time)
-    efforts = []
     for scann.reordering, share in EFFORTS if picture else []:
         scann.leaves_to_search = max(1, round(share * scann.leaves))
-        efforts.append(point(compiled(scann)))
-    name = f"{len(items):,} {'trained' if isinstance(source, Path) else 'clustered'}"
-    return Result(name, point(exact), default, int8, chosen, efforts, seconds, gigabytes)
+        efforts.append(point())
+    return Index(default, chosen, efforts, seconds, gigabytes)
+
+
+def vectors(source: Path | int) -> tuple:
+    """The items' vectors, and those of the queries, the ones for the calibration first."""
+    import tensorflow as tf
+
+    items, queries = trained(source) if isinstance(source, Path) else clustered(source)
+    return items, tf.constant(queries)
+
+
+def compiled(search, asked):
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec([None, *asked.shape[1:]]), tf.TensorSpec([], tf.int32)]
+    return tf.function(search.__call__, input_signature=signature)
+
+
+def answers(search, asked) -> np.ndarray:
+    """The indices of the best K of each query, best first."""
+    chunks = [search(asked[i : i + 50], K) for i in range(0, QUERIES, 50)]
+    scores = np.concatenate([scores for scores, _ in chunks])
+    indices = np.concatenate([indices for _, indices in chunks])
+    best = np.argsort(-scores, axis=1)[:, :K]
+    return np.take_along_axis(indices, best, axis=1)
+
+
+def speed(search, asked, batch: int) -> float:
+    """Queries a second."""
+    batches = [asked[i : i + batch] for i in range(0, QUERIES - batch, batch)]
+    count, calls, begin = np.int32(K), 0, time.perf_counter()
+    while time.perf_counter() - begin < SECONDS:
+        search(batches[calls % len(batches)], count)
+        calls += 1
+    return calls * batch / (time.perf_counter() - begin)
 
 
 def print_costs(scann, recall_and_time: Callable[[], tuple[float, float]]) -> None:
@@ -210,12 +250,14 @@ def clustered(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def row(result: Result) -> str:
-    cells = [result.name, result.chosen, f"{result.default.recall:.3f}"]
+    index, exact = result.float32, result.exact.speed
+    cells = [result.name, index.chosen, f"{index.default.recall:.3f}"]
     for batch in BATCHES:
-        exact, scann = result.exact.speed[batch], result.default.speed[batch]
-        cells += [f"{exact:,.0f}", f"{scann:,.0f}", f"{scann / exact:.1f}"]
-    cells += [f"{result.int8.recall:.3f}", f"{result.int8.speed[64] / result.exact.speed[64]:.1f}"]
-    cells += [f"{result.seconds:.1f}", f"{result.gigabytes:.1f}"]
+        scann = index.default.speed[batch]
+        cells += [f"{exact[batch]:,.0f}", f"{scann:,.0f}", f"{scann / exact[batch]:.1f}"]
+    int8 = result.int8.default
+    cells += [f"{int8.recall:.3f}", f"{int8.speed[64] / exact[64]:.1f}"]
+    cells += [f"{index.seconds:.1f}", f"{index.gigabytes:.1f}"]
     return f"| {' | '.join(cells)} |"
 
 
@@ -235,11 +277,11 @@ def draw(results: list[Result], picture: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
     for number, result in enumerate(results):
-        points = sorted([*result.efforts, result.default], key=lambda point: point.recall)
+        default = result.float32.default
+        points = sorted([*result.float32.efforts, default], key=lambda point: point.recall)
         ratios = [point.speed[1] / result.exact.speed[1] for point in points]
         recalls, color = [point.recall for point in points], f"C{number}"
         axes.plot(recalls, ratios, ".-", color=color, label=f"{result.name} items")
-        default = result.default
         ratio = default.speed[1] / result.exact.speed[1]
         axes.plot(default.recall, ratio, "o", color=color, markersize=10)
     axes.axhline(1, color="gray", linestyle=":", label="exact")
