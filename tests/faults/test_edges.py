@@ -58,15 +58,15 @@ def numbers() -> list[tuple[str, str, str, type]]:
 
 
 NUMBERS = numbers()
+# Of settings that change nothing with others.
+OBJECTIVES = {"calibration": "gbce", "label_smoothing": "softmax", "hardness": "sampled_softmax"}
 FAR = [10**9 + 1, 2**32, 2**63, 10**30, 1e30, math.inf, -math.inf, math.nan, -1, -1e30]
 
 
 def nested(system: str, section: str, name: str, value) -> dict:
     values = {"model": {"system": system}}
-    if name == "calibration":
-        values["model"]["objective"] = "gbce"
-    if name == "label_smoothing":
-        values["model"]["objective"] = "softmax"
+    if objective := OBJECTIVES.get(name):
+        values["model"]["objective"] = objective
     if not section:
         return values | {name: value}
     values.setdefault(section, {})[name] = [value] if name == "cutoffs" else value
@@ -88,7 +88,7 @@ def test_no_number_is_without_a_range():
         *(s.settings_type for s in SYSTEMS.values()),
     ):
         for field in fields(dataclass):
-            plain = get_type_hints(dataclass)[field.name] in (str, bool)
+            plain = get_type_hints(dataclass)[field.name] in (str, bool, str | None)
             text = isinstance(field.default, str | bool) or field.name in ("metric", "objective")
             assert plain or text or field.name in named, field.name
 
