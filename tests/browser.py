@@ -3,10 +3,22 @@
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.explorer.test_page import CHROMIUM, FLAGS, PHONE, Axe, playwright
 
 SCREENS = {"wide": {"width": 1280, "height": 900}, "phone": PHONE}
 TEXT = {"light": "rgb(27, 31, 36)", "dark": "rgb(228, 231, 235)"}
+
+screens = pytest.mark.parametrize(
+    ("screen", "scheme"),
+    [
+        ("wide", "light"),
+        ("phone", "dark"),
+        pytest.param("wide", "dark", marks=pytest.mark.long),
+        pytest.param("phone", "light", marks=pytest.mark.long),
+    ],
+)
 
 
 @contextmanager

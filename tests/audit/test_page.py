@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.browser import SCREENS, TEXT, chromium, opened
+from tests.browser import chromium, opened, screens
 from tests.processes import run
 from tests.test_commands import timirec
 
@@ -63,8 +63,7 @@ def browser():
         yield browser
 
 
-@pytest.mark.parametrize("scheme", TEXT)
-@pytest.mark.parametrize("screen", SCREENS)
+@screens
 def test_the_page_in_both_lights_on_both_screens(audited, browser, scheme, screen):
     with opened(browser, audited[0] / "index.html", screen, scheme) as page:
         assert page.get_by_role("img").count() == 4

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.browser import SCREENS, TEXT, chromium, opened
+from tests.browser import chromium, opened, screens
 from tfrs_timirec import Recommender
 from tfrs_timirec.comparison.page import html, write_report
 from tfrs_timirec.comparison.section import Compared, Section
@@ -85,8 +85,7 @@ def browser():
         yield browser
 
 
-@pytest.mark.parametrize("scheme", TEXT)
-@pytest.mark.parametrize("screen", SCREENS)
+@screens
 def test_the_page_in_both_lights_on_both_screens(report, browser, scheme, screen):
     with opened(browser, report / "report.html", screen, scheme) as page:
         # Two rankings, the forest, two curves, sensitivity, divergence, map and case.

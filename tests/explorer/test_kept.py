@@ -156,9 +156,17 @@ def test_made_once_and_anew_for_other_titles_or_another_model(explored, tmp_path
     ("changes", "told"),
     [
         ({"titles": "absent.csv"}, "absent.csv cannot be read"),
-        ({"titles_column": "name"}, "no column name; they have item_id, title, kind"),
-        ({"categories_column": "genre"}, "no column genre"),
-        ({"titles_id_column": "title"}, "none for any of the model's items"),
+        pytest.param(
+            {"titles_column": "name"},
+            "no column name; they have item_id, title, kind",
+            marks=pytest.mark.long,
+        ),
+        pytest.param({"categories_column": "genre"}, "no column genre", marks=pytest.mark.long),
+        pytest.param(
+            {"titles_id_column": "title"},
+            "none for any of the model's items",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_titles_that_do_not_fit_are_told_and_done_without(

@@ -345,6 +345,7 @@ def test_another_site_cannot_read_the_page_by_a_name_of_its_own(address):
             urllib.request.urlopen(request)
 
 
+@pytest.mark.long
 def test_a_server_that_ends_is_told_and_the_page_goes_on_when_it_is_back(show, running):
     page, (_, process) = show(trouble=True), running
     children = Path(f"/proc/{process.pid}/task").glob("*/children")

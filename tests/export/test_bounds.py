@@ -32,31 +32,45 @@ def ids(rows, columns, *values):
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        (asked(history=ids(3_000_000, 0)), "history has 3000000 rows; at most 1024"),
+        pytest.param(
+            asked(history=ids(3_000_000, 0)),
+            "history has 3000000 rows; at most 1024",
+            marks=pytest.mark.long,
+        ),
         (asked("", history=ids(1_000_000, 1, b"i1")), "history has 1000000 rows"),
         (
             asked("score", history=ids(20_000, 1, b"i1"), candidates=ids(1, 20_000, b"i1")),
             "20000 rows",
         ),
-        (
+        pytest.param(
             asked("score", history=ids(1_000, 1, b"i1"), candidates=ids(1, 20_000, b"i1")),
             "candidates has 20000000 values in 1000 rows; at most 1000000",
+            marks=pytest.mark.long,
         ),
         (
             asked(history=ids(1_000, 1, b"i1"), among=ids(1, 2_000, b"i1")),
             "among has 2000000 values",
         ),
-        (
+        pytest.param(
             asked(history=ids(1_000, 1, b"i1"), exclude=ids(1, 2_000, b"i1")),
             "exclude has 2000000 values",
+            marks=pytest.mark.long,
         ),
         (
             asked(history=ids(1_000, 1), k=proto(INT32, [], int_val=[2_000_000_000])),
             "k is 2000000000 in 1000 rows",
         ),
-        (asked(history=ids(1, 1), k=proto(INT32, [2**60])), "rows; at most"),
-        (asked(history=ids(1, 1), k=proto(INT32, [1] * 100_000)), "k has 100000 dimensions"),
-        (asked(history=ids(1, 2**62)), "values in 1 rows"),
+        pytest.param(
+            asked(history=ids(1, 1), k=proto(INT32, [2**60])),
+            "rows; at most",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            asked(history=ids(1, 1), k=proto(INT32, [1] * 100_000)),
+            "k has 100000 dimensions",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(asked(history=ids(1, 2**62)), "values in 1 rows", marks=pytest.mark.long),
         (asked(history=ids(1, 1, *[b""] * 1_000_000)), "do not fill"),
     ],
     ids=lambda value: "",
@@ -101,8 +115,15 @@ def refused(loaded, said, signature="recommend", **inputs):
     assert said in caught.value.message
 
 
-@pytest.mark.parametrize("name", ["exact", "scann"])
-@pytest.mark.parametrize("system", ["timirec", "comirec"])
+@pytest.mark.parametrize(
+    ("system", "name"),
+    [
+        ("timirec", "exact"),
+        ("comirec", "scann"),
+        pytest.param("timirec", "scann", marks=pytest.mark.long),
+        pytest.param("comirec", "exact", marks=pytest.mark.long),
+    ],
+)
 def test_the_savedmodel_refuses_too_many_rows_values_and_items(loaded, system, name):
     model = loaded[system, name]
     dtype = object if system == "timirec" else np.int64

@@ -176,6 +176,7 @@ def test_titles_ride_along(loaded, name):
     assert "item_titles" not in loaded["tisasrec", "exact"].definitions["recommend"].outputs
 
 
+@pytest.mark.long
 def test_a_process_with_only_tensorflow_and_scann(loaded, recommenders, exports, tmp_path):
     asked, expected = [], []
     for system in ("timirec", "comirec"):

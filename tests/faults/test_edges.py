@@ -94,12 +94,12 @@ def test_no_number_is_without_a_range():
 
 
 def each_number() -> list:
-    """Those that another system has as well, with the same range, are tried by `make narrow`."""
+    """One of each range; the others are tried by `make narrow`."""
     seen, found = set(), []
     for system, *setting in NUMBERS:
-        marks = [pytest.mark.long] * (tuple(setting) in seen)
+        marks = [pytest.mark.long] * (setting[-1] in seen)
         found.append(pytest.param(system, *setting, marks=marks))
-        seen.add(tuple(setting))
+        seen.add(setting[-1])
     return found
 
 

@@ -16,6 +16,7 @@ from tests.models.variants import (
     VARIANTS,
     histories,
     make,
+    quick_ones,
     with_an_empty_history,
 )
 from tfrs_timirec.config import TrainingSettings
@@ -256,7 +257,7 @@ def test_joint_training_has_one_phase():
     assert [len(MODELS[variant].phases()) for variant in ("timirec", "timirec, joint")] == [2, 1]
 
 
-@learned
+@pytest.mark.parametrize("variant", quick_ones(LEARNED))
 def test_it_learns_and_its_checkpoint_is_all_of_it(variant, eager, tmp_path):
     inputs = {**batch_of(), "weight": np.ones(BATCH, np.float32)}
     model = make(variant, stddev=0.1)

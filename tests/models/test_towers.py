@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 
 from tests.layers.processes import run_script
-from tests.models.variants import ITEMS, VARIANTS, make, settings_of, with_an_empty_history
+from tests.models.variants import (
+    ITEMS,
+    VARIANTS,
+    make,
+    quick_ones,
+    settings_of,
+    with_an_empty_history,
+)
 from tfrs_timirec.models.systems import SYSTEMS
 
 variants = pytest.mark.parametrize("variant", VARIANTS)
@@ -42,7 +49,7 @@ def test_a_fresh_process_opens_all_towers_with_keras_and_the_layers_alone(saved,
     assert sorted(opened.splitlines()) == sorted(VARIANTS)
 
 
-@variants
+@pytest.mark.parametrize("variant", quick_ones(list(VARIANTS)))
 def test_a_system_around_a_loaded_tower_is_the_same(models, saved, variant):
     tower = keras.saving.load_model(saved / f"{variant}.keras")
     model, settings = models[variant], settings_of(variant)

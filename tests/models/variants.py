@@ -1,6 +1,7 @@
 """Small systems of every kind, and inputs of their towers."""
 
 import numpy as np
+import pytest
 
 from tfrs_timirec.models.base import SequentialRecommender
 from tfrs_timirec.models.settings import ModelSettings
@@ -41,6 +42,16 @@ VARIANTS = {
     "timirec_bsarec": {"blocks": 1},
     "timirec_mind": {"predictor_layers": 2, "predictor_dropout": 0.2, "temperature": 0.5},
 }
+
+
+# Those that between them have every layer and every kind of loss.
+QUICK = ("mind", "comirec+", "sasrec", "tisasrec", "bsarec", "timirec+, softmax", "timirec_ligr")
+
+
+def quick_ones(variants: list[str]) -> list:
+    """Variants as parameters; all but some are long."""
+    long = pytest.mark.long
+    return [pytest.param(name, marks=[long] * (name not in QUICK)) for name in variants]
 
 
 def system_of(variant: str) -> str:
