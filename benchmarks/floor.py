@@ -198,7 +198,7 @@ def _seconds(call, *arguments, least: float = 0.2) -> float:
 def step_seconds(model, inputs: dict[str, np.ndarray], optimizer: str) -> float:
     """The time of a training step of the same targets again and again."""
     step = STEPS[optimizer](model, TrainingSettings(optimizer=optimizer), 1000, ALONE)
-    return _seconds(step, inputs, least=0.5)
+    return _seconds(step, inputs, least=1.0)
 
 
 def generated(model, unit: str, size: int, length: int, items: int) -> dict[str, np.ndarray]:

@@ -221,6 +221,9 @@ class ScannSearch(tf.Module):
             tf.maximum(reordering, MIN_REORDERED),
         )
         places = tf.where(tf.math.is_finite(scores), tf.cast(places, tf.int32), -1)
+        # Of few leaves there may be fewer items than are asked for.
+        few = tf.maximum(count - tf.shape(places)[1], 0)
+        places = tf.pad(places, [[0, 0], [0, few]], constant_values=-1)
         places = tf.sort(tf.reshape(places, [tf.shape(queries)[0], -1]), axis=1)
         missing = places < 0
         if vectors > 1:

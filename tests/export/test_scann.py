@@ -54,6 +54,19 @@ def test_the_target_is_reached_with_no_more_than_it_needs():
     assert low.recall < high.recall
 
 
+def test_leaves_with_too_few_items_leave_places_without_one():
+    settings = ExportSettings(leaves=100, leaves_to_search=1, reordering=1)
+    search = ScannSearch(CATALOGUE, tf.constant(QUERIES[:, :1]), settings)
+    counts = []
+    for query in OTHERS[:50, :1]:
+        scores, items = (found.numpy() for found in search(query[None], tf.constant(100)))
+        assert scores.shape == items.shape == (1, 100)
+        there = np.isfinite(scores)
+        assert (items[there] > 0).all() and (scores[~there] == -np.inf).all()
+        counts.append(there.sum())
+    assert min(counts) < 100
+
+
 def test_what_is_set_stays_and_the_other_is_found():
     search = searcher(leaves=40, reordering=7)
     assert (search.leaves, search.reordering) == (40, 7)
