@@ -108,7 +108,8 @@ class Group:
         self.model, self.training = model, training
         self.length = model["history_length"]
         system = model["system"]
-        self.windows = system in WINDOWS and not model.get("transformer")
+        by_itself = model.get("transformer") or model.get("routing_penalty")
+        self.windows = system in WINDOWS and not by_itself
         members = spec["members"]
         grid = itertools.product(
             range(len(spec["towers"])),
@@ -168,6 +169,8 @@ class Group:
             states = items(history)
         if system.startswith(("comirec", "timirec")):
             interests = tower.get_layer("extractor").of_prefixes(states, training)
+        if system.endswith("_ligr"):
+            interests += states[:, :, None]
         if self.spec["distilled"]:
             of_predictor = tower.get_layer("predictor_items")(history)
             logits = tower.get_layer("predictor").of_prefixes(of_predictor, training)
@@ -199,7 +202,7 @@ class Group:
             losses += temperature**2 * distillation_loss(
                 similarity, logits, temperature, self.model["stop_gradient"]
             )
-        if self.model.get("routing_penalty") and attention is not None:
+        if self.model.get("routing_penalty"):
             losses += self.model["routing_penalty"] * routing_variance(attention)[flat]
         return jnp.sum(losses * real) / jnp.maximum(jnp.sum(real), 1), fixed
 
