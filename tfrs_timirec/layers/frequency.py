@@ -41,8 +41,18 @@ class FrequencyBlock(Block):
         x = FrequencyBlock(max_length=50, lowest=2, share=0.7, dropout=0.5)(x)
     """
 
-    def __init__(self, max_length: int, lowest: int = 2, share: float = 0.7, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        max_length: int,
+        lowest: int = 2,
+        share: float = 0.7,
+        heads: int = 1,
+        kernel_initializer="glorot_uniform",
+        dropout: float = 0.0,
+        return_attention: bool = False,
+        **kwargs,
+    ):
+        super().__init__(heads, kernel_initializer, dropout, return_attention, **kwargs)
         if max_length < 1:
             raise ValueError(f"max_length must be at least 1, got {max_length}.")
         self.max_length = max_length

@@ -34,8 +34,16 @@ class HSTUBlock(Block):
         x = HSTUBlock(max_length=50, heads=2, dropout=0.2)(x)
     """
 
-    def __init__(self, max_length: int, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        max_length: int,
+        heads: int = 1,
+        kernel_initializer="glorot_uniform",
+        dropout: float = 0.0,
+        return_attention: bool = False,
+        **kwargs,
+    ):
+        super().__init__(heads, kernel_initializer, dropout, return_attention, **kwargs)
         if max_length < 1:
             raise ValueError(f"max_length must be at least 1, got {max_length}.")
         self.max_length = max_length
