@@ -27,9 +27,11 @@ from jax import numpy as jnp
 import tfrs_timirec.layers  # noqa: F401 - Keras finds the layers of towers by their names.
 from tfrs_timirec.models.losses import (
     best_interest,
+    bpr_loss,
     distillation_loss,
     label_aware_interest,
     routing_variance,
+    softmax_loss,
     target_similarity,
 )
 
@@ -114,9 +116,8 @@ class Group:
         grid = itertools.product(
             range(len(spec["towers"])),
             members.get("learning_rate", [training["learning_rate"]]),
-            members.get("label_smoothing", [model["label_smoothing"]]),
         )
-        self.members = [dict(zip(("seed", "rate", "smoothing"), of, strict=True)) for of in grid]
+        self.members = [dict(zip(("seed", "rate"), of, strict=True)) for of in grid]
         towers = [keras.models.model_from_json(text) for text in spec["towers"]]
         self.tower = towers[0]
         weights = [[v.value for v in tower.trainable_variables] for tower in towers]
@@ -177,7 +178,7 @@ class Group:
             logits = logits.reshape(-1, logits.shape[-1])
         return interests.reshape(-1, *interests.shape[2:]), logits, None
 
-    def loss(self, weights, fixed, batch, smoothing, key, phase):
+    def loss(self, weights, fixed, batch, key, phase):
         """The mean loss of a batch's targets."""
         rows, flat, real = batch
         history = self.data["history"][rows]
@@ -195,7 +196,7 @@ class Group:
             query = label_aware_interest(interests, target, self.model["label_power"])
         else:
             query = best_interest(interests, target)
-        losses = self.objective(query, target, positive, users, table, smoothing, key)
+        losses = self.objective(query, target, positive, users, table, key)
         if phase == 2:
             temperature = self.model["temperature"]
             similarity = target_similarity(interests, target)
@@ -206,30 +207,26 @@ class Group:
             losses += self.model["routing_penalty"] * routing_variance(attention)[flat]
         return jnp.sum(losses * real) / jnp.maximum(jnp.sum(real), 1), fixed
 
-    def objective(self, query, target, positive, users, table, smoothing, key):
+    def objective(self, query, target, positive, users, table, key):
         kind = self.model["objective"]
-        score = jnp.sum(query * target, axis=-1)
         if kind == "bpr":
             drawn = jax.random.randint(key, (len(positive), DRAWS), 1, self.log.num_items + 1)
             byte = self.touched[users[:, None], drawn // 8]
             is_touched = (byte >> (7 - drawn % 8)) & 1
             negative = jnp.take_along_axis(drawn, jnp.argmin(is_touched, 1)[:, None], 1)[:, 0]
-            return jax.nn.softplus(jnp.sum(query * table[negative], axis=-1) - score)
-        others = jnp.arange(1, self.log.num_items + 1)
+            return bpr_loss(query, target, table[negative])
+        others, correction = jnp.arange(1, self.log.num_items + 1), 0.0
         if kind == "sampled_softmax":
             others = jax.random.randint(key, (len(positive),), 1, self.log.num_items + 1)
-        scores = query @ table[others].T
-        is_other = positive[:, None] != others
-        correction = 0.0 if kind == "softmax" else np.log((self.log.num_items - 1) / len(positive))
-        shifted = jnp.where(is_other, scores + correction, -1e9)
-        hardness = self.model["hardness"]
-        if hardness:
-            harder = jnp.where(is_other, hardness * scores, -1e9)
-            mean = jax.nn.logsumexp(harder, axis=-1, keepdims=True) - np.log(len(others) - 1)
-            shifted += jnp.where(is_other, harder - mean, 0.0)
-        total = jnp.logaddexp(score, jax.nn.logsumexp(shifted, axis=-1))
-        mean = jnp.sum(jnp.where(is_other, scores, 0.0), axis=-1) / (len(others) - 1)
-        return total - (1 - smoothing) * score - smoothing * mean
+            correction = np.log((self.log.num_items - 1) / len(positive))
+        return softmax_loss(
+            jnp.sum(query * target, axis=-1),
+            query @ table[others].T,
+            positive[:, None] != others,
+            correction,
+            self.model["label_smoothing"],
+            self.model["hardness"],
+        )
 
     def batches(self, rng) -> tuple[np.ndarray, ...]:
         """An epoch: rows [S, B], the targets among their positions [S, P], and which are real."""
@@ -261,13 +258,12 @@ class Group:
     @partial(jax.jit, static_argnums=(0, 4), donate_argnums=1)
     def epoch(self, state, batches, key, phase):
         rates = jnp.asarray([member["rate"] for member in self.members])
-        smoothings = jnp.asarray([member["smoothing"] for member in self.members])
         cosine = self.training["schedule"] == "cosine"
         whole = self.training["max_epochs"] * self.shape[0]
 
-        def of_member(weights, fixed, means, squares, taken, rate, smoothing, batch, key):
+        def of_member(weights, fixed, means, squares, taken, rate, batch, key):
             (_, fixed), gradients = jax.value_and_grad(self.loss, has_aux=True)(
-                weights, fixed, batch, smoothing, key, phase
+                weights, fixed, batch, key, phase
             )
             decay = self.training["weight_decay"]
             gradients = [g + decay * w for g, w in zip(gradients, weights, strict=True)]
@@ -286,8 +282,8 @@ class Group:
         def step(carried, batch):
             *state, taken, key = carried
             key, drawn = jax.random.split(key)
-            new = jax.vmap(of_member, in_axes=(0, 0, 0, 0, None, 0, 0, None, None))(
-                *state, taken, rates, smoothings, batch, drawn
+            new = jax.vmap(of_member, in_axes=(0, 0, 0, 0, None, 0, None, None))(
+                *state, taken, rates, batch, drawn
             )
             empty = jnp.sum(batch[2]) == 0
             new = jax.tree.map(lambda old, new: jnp.where(empty, old, new), tuple(state), new)

@@ -3,7 +3,7 @@
 python -m benchmarks.search_plan PLAN.yaml FOLDER
 
 A plan holds the settings of the log and groups of trainings. Those of a group have the same tower
-and differ in `members`: learning rate, label smoothing and seed. `draws` of a plan's `space` are
+and differ in `members`: learning rate and seed. `draws` of a plan's `space` are
 shared by all its `systems`: each gets the same number of trials from the same space.
 """
 

@@ -31,8 +31,6 @@ class ComiRecDeep(MultiInterest, Stacked):
     system that has the blocks.
     """
 
-    settings_type = ComiRecDeepSettings
-
     @classmethod
     def build_tower(cls, num_items, settings, initializer, seed) -> keras.Model:
         history = history_input()
