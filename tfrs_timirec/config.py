@@ -101,6 +101,8 @@ class TrainingSettings:
         max_epochs: The most epochs of a phase.
         patience: Epochs without a better validation metric after which a phase stops.
         decline: Epochs of uninterrupted decline of that metric after which a phase stops.
+        precision: What the layers compute in: `float32`, or `bfloat16`, which GPUs of late are
+            faster in; weights, losses and the optimiser are float32 in both.
         deterministic: Same machine, same seed, same weights, bit for bit.
     """
 
@@ -114,6 +116,7 @@ class TrainingSettings:
     max_epochs: Count = 200
     patience: Count = 20
     decline: Count = 10
+    precision: Literal["float32", "bfloat16"] = "float32"
     deterministic: bool = True
 
 
@@ -342,7 +345,7 @@ def settings_from(values: dict, source: str) -> Settings:
             )
     model = values.get("model", {})
     system = model.get("system", DEFAULT_SYSTEM)
-    _check_system(system, model)
+    _check_system(system, model, f"{source}: ")
     parser = ArgumentParser(exit_on_error=False)
     add_settings(parser, system)
     try:
@@ -480,19 +483,19 @@ def _chosen_system(arguments: Sequence[str]) -> str:
     return system
 
 
-def _check_system(system: object, model: dict) -> None:
+def _check_system(system: object, model: dict, place: str = "") -> None:
     """Checks that the system exists and has what is set, as far as other systems have it."""
     from tfrs_timirec.models.systems import SYSTEMS, systems_with
 
     if system not in list(SYSTEMS):
         raise UserError(
-            f"model.system is {system!r}, which is not a system: set it to one of "
+            f"{place}model.system is {system!r}, which is not a system: set it to one of "
             f"{', '.join(SYSTEMS)}."
         )
     for name, value in model.items():
         having = systems_with(name)
         if having and system not in having:
             raise UserError(
-                f"model.{name} is {value}, but the system {system} has no such setting: leave it "
-                f"out, or set model.system to one of {', '.join(having)}."
+                f"{place}model.{name} is {value}, but the system {system} has no such setting: "
+                f"leave it out, or set model.system to one of {', '.join(having)}."
             )

@@ -222,6 +222,7 @@ def test_trainings_at_a_time_share_the_cores(monkeypatch):
         ({"references": []}, "names no references"),
         ({"references": ["A", "C"]}, "the reference 'C' is not one of the systems A, B"),
         ({"systems": {"A": {"model": {"interests": 2}}}}, "c.yaml, A"),
+        ({"systems": {"A": {"model": {"system": "none"}}}}, "c.yaml, A: model.system is 'none'"),
         ({"sensitivity": {"C": {"model.temperature": [1.0]}}}, "'C', which is not a system"),
     ],
 )

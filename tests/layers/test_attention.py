@@ -141,6 +141,23 @@ def test_the_row_of_the_newest_item_is_found_by_the_mask():
     assert np.array_equal(NewestItem()(outputs)[0], outputs[0, 2])
 
 
+def test_a_block_of_the_newest_alone_gives_what_is_at_the_newest():
+    history = np.array([[3, 1, 4, 0, 0], [0, 0, 0, 2, 2], [0, 0, 0, 0, 0], [1, 2, 3, 4, 5]])
+    items = keras.layers.Embedding(9, WIDTH, INITIALIZER, mask_zero=True)(history)
+    whole = LAYERS["block"]
+    whole(np.asarray(items))
+    newest = TransformerBlock.from_config({**whole.get_config(), "newest_only": True})
+    newest.build(items.shape)
+    newest.set_weights(whole.get_weights())
+    for mask in (history > 0, None):
+        outputs = whole(np.asarray(items), mask=mask)
+        for at_newest, all_of_them in zip(
+            newest(np.asarray(items), mask=mask), outputs, strict=True
+        ):
+            expected = NewestItem()(all_of_them, mask=mask)
+            np.testing.assert_allclose(at_newest, expected, rtol=1e-6, atol=1e-6)
+
+
 def test_the_items_of_a_capsule_are_told_apart_where_its_weights_round_to_zero():
     layer = DynamicRouting(2, LENGTH, 1, INITIALIZER, return_attention=True)
     layer.build((None, LENGTH, WIDTH))

@@ -214,6 +214,7 @@ def test_chance_is_for_training_alone(layer, training):
     [
         *((layer_class, {"max_length": 9}) for layer_class in POSITIONS),
         (TransformerBlock, {"dropout": 0.25}),
+        (TransformerBlock, {"newest_only": True}),
         (SASRecBlock, {"heads": 4, "dropout": 0.25}),
         (LiGRBlock, {"heads": 4, "dropout": 0.25}),
         (HSTUBlock, {"max_length": 9, "heads": 4, "dropout": 0.25}),

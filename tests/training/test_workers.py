@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from tests.processes import ENVIRONMENT, Popen
+from tfrs_timirec.errors import UserError
+from tfrs_timirec.training import workers
 
 STEPS = Path(__file__).with_name("worker_steps.py")
 
@@ -124,3 +126,20 @@ def test_a_batch_that_cannot_be_shared(arguments, tmp_path):
     ended = run_all([[*command, "--training.batch_size=33"]] * 2, cluster(2))
     assert {code for code, _ in ended} == {2}
     assert "training.batch_size is 33, which 2 workers cannot share evenly" in ended[0][1]
+
+
+@pytest.mark.parametrize(("gpus", "used"), [(0, []), (1, ["gpu 0"]), (2, ["gpu 1"])])
+def test_a_worker_computes_on_one_gpu(gpus, used, monkeypatch):
+    seen = []
+    config = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    monkeypatch.setattr(
+        workers.tf.config, "list_physical_devices", lambda _: [f"gpu {i}" for i in range(gpus)]
+    )
+    monkeypatch.setattr(
+        workers.tf.config, "set_visible_devices", lambda device, _: seen.append(device)
+    )
+    with pytest.raises(UserError):
+        # Nobody is there to meet.
+        workers.join(timeout=0)
+    assert seen == used

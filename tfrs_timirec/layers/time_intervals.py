@@ -57,7 +57,7 @@ class TimeIntervalBlock(TransformerBlock):
         return_attention: bool = False,
         **kwargs,
     ):
-        super().__init__(kernel_initializer, dropout, return_attention, **kwargs)
+        super().__init__(kernel_initializer, dropout, return_attention, newest_only=True, **kwargs)
         for name, value in (("max_length", max_length), ("max_interval", max_interval)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}.")
@@ -95,7 +95,7 @@ class TimeIntervalBlock(TransformerBlock):
 
         keys = with_both(self.key(inputs), self.position_keys, self.interval_keys)
         values = with_both(self.value(inputs), self.position_values, self.interval_values)
-        x = ops.sum(inputs * ops.cast(newest, inputs.dtype)[..., None], axis=1)
+        x = self.newest(inputs, mask=mask)
         scores = ops.sum(self.query(x)[:, None, :] * keys, axis=-1) / inputs.shape[-1] ** 0.5
         attention = ops.softmax(ops.where(mask, scores, -1e9))
         attended = ops.sum(attention[..., None] * values, axis=1)
@@ -117,16 +117,14 @@ class TimeIntervalBlock(TransformerBlock):
         intervals = ops.abs(newest_time - times) // shortest
         return ops.cast(ops.minimum(intervals, self.max_interval), "int32")
 
-    def compute_mask(self, inputs, mask=None):
-        return None
-
     def compute_output_shape(self, inputs_shape, times_shape=None):
-        user = (inputs_shape[0], inputs_shape[-1])
-        return (user, inputs_shape[:-1]) if self.return_attention else user
+        return super().compute_output_shape(inputs_shape)
 
     def get_config(self):
+        config = super().get_config()
+        del config["newest_only"]
         return {
-            **super().get_config(),
+            **config,
             "max_length": self.max_length,
             "max_interval": self.max_interval,
         }

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from tfrs_timirec.layers.pooling import NewestItem
+
 
 @keras.saving.register_keras_serializable("tfrs_timirec")
 class TransformerBlock(keras.layers.Layer):
@@ -16,6 +18,7 @@ class TransformerBlock(keras.layers.Layer):
         kernel_initializer: Initializer of the five matrices.
         dropout: Share of the attention's and of the feed-forward's outputs dropped in training.
         return_attention: Whether the attention is returned as well.
+        newest_only: Computes the output at a history's newest item, and no others.
 
     Call arguments:
         inputs: float [batch, n, D].
@@ -25,14 +28,15 @@ class TransformerBlock(keras.layers.Layer):
     Returns:
         float [batch, n, D]. With `return_attention` the pair of it and the attention, float
         [batch, n, n]: row i is what position i attends to and sums to 1; 0 in the rows and columns
-        of padding. The mask is that of both.
+        of padding. The mask is that of both. With `newest_only` float [batch, D] and [batch, n],
+        what `NewestItem` takes of them; zero for a history of padding alone.
 
     Example:
 
         x = keras.layers.Embedding(1000, 64, mask_zero=True)(history)
         y = TransformerBlock()(x)
         y, attention = TransformerBlock(return_attention=True)(x)
-        of_the_newest = NewestItem()(attention)
+        user, attention = TransformerBlock(return_attention=True, newest_only=True)(x)
     """
 
     def __init__(
@@ -40,12 +44,14 @@ class TransformerBlock(keras.layers.Layer):
         kernel_initializer="glorot_uniform",
         dropout: float = 0.0,
         return_attention: bool = False,
+        newest_only: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.kernel_initializer = kernel_initializer
         self.dropout = dropout
         self.return_attention = return_attention
+        self.newest_only = newest_only
         self.supports_masking = True
 
     def build(self, input_shape):
@@ -72,22 +78,26 @@ class TransformerBlock(keras.layers.Layer):
         self.inner, self.outer = dense("inner", "relu"), dense("outer")
         self.output_norm = norm("output_norm")
         self.drop = keras.layers.Dropout(self.dropout, name="drop", dtype=self.dtype_policy)
+        self.newest = NewestItem(name="newest", dtype=self.dtype_policy)
 
     def call(self, inputs, mask=None, training=False):
-        scores = ops.matmul(self.query(inputs), ops.swapaxes(self.key(inputs), 1, 2))
+        x, real = inputs, mask
+        if self.newest_only:
+            x = self.newest(inputs, mask=mask)[:, None]
+            real = None if mask is None else ops.any(mask, axis=1, keepdims=True)
+        scores = ops.matmul(self.query(x), ops.swapaxes(self.key(inputs), 1, 2))
         scores = scores / inputs.shape[-1] ** 0.5
         if mask is not None:
             scores = ops.where(mask[:, None, :], scores, -1e9)
         attention = ops.softmax(scores)
         attended = ops.matmul(attention, self.value(inputs))
-        x = self.residuals(inputs, attended, training)
+        x = self.residuals(x, attended, training)
         if mask is not None:
-            x = x * ops.cast(mask, x.dtype)[..., None]
-        if not self.return_attention:
-            return x
-        if mask is not None:
-            attention = attention * ops.cast(mask[:, :, None] & mask[:, None, :], attention.dtype)
-        return x, attention
+            x = x * ops.cast(real, x.dtype)[..., None]
+            attention = attention * ops.cast(real[:, :, None] & mask[:, None, :], attention.dtype)
+        if self.newest_only:
+            x, attention = x[:, 0], attention[:, 0]
+        return (x, attention) if self.return_attention else x
 
     def residuals(self, inputs, attended, training=False):
         """What follows the attention: both residual connections and the feed-forward.
@@ -105,17 +115,22 @@ class TransformerBlock(keras.layers.Layer):
         return self.output_norm(x + self.drop(inner, training=training))
 
     def compute_mask(self, inputs, mask=None):
+        if self.newest_only:
+            mask = None
         return (mask, mask) if self.return_attention else mask
 
     def compute_output_shape(self, input_shape):
-        attention = (*input_shape[:-1], input_shape[1])
-        return (input_shape, attention) if self.return_attention else input_shape
+        output, attention = input_shape, (*input_shape[:-1], input_shape[1])
+        if self.newest_only:
+            output, attention = (input_shape[0], input_shape[-1]), input_shape[:-1]
+        return (output, attention) if self.return_attention else output
 
     def get_config(self):
         return {
             **super().get_config(),
             "dropout": self.dropout,
             "return_attention": self.return_attention,
+            "newest_only": self.newest_only,
             "kernel_initializer": keras.initializers.serialize(
                 keras.initializers.get(self.kernel_initializer)
             ),

@@ -186,7 +186,9 @@ class SequentialRecommender(tfrs.Model):
         positive, negative = (ops.reshape(inputs[name], (-1,)) for name in ("positive", "negative"))
         follows_each = len(inputs["positive"].shape) > 1
         represent = self.represent_prefixes if follows_each else self.represent_for_loss
-        losses = self.losses(represent(inputs, training), positive, negative)
+        # The layers may compute in a lower precision; a loss is a sum of small differences.
+        outputs = {k: ops.cast(v, "float32") for k, v in represent(inputs, training).items()}
+        losses = self.losses(outputs, positive, negative)
         return ops.reshape(losses, ops.shape(inputs["positive"]))
 
     def losses(
@@ -202,7 +204,8 @@ class SequentialRecommender(tfrs.Model):
         Returns:
             float32 [batch].
         """
-        query = self.choose_query(outputs["query_vectors"], self.items(positive))
+        target = ops.cast(self.items(positive), "float32")
+        query = self.choose_query(outputs["query_vectors"], target)
         return self.objective(query, positive, negative, self.items)
 
     def choose_query(self, queries: tf.Tensor, positive: tf.Tensor) -> tf.Tensor:

@@ -123,7 +123,8 @@ class Distilled(SequentialRecommender):
         """L = L_rec + T² · L_distill (eq. 11)."""
         query = outputs["query_vectors"][:, 0]
         recommendation = self.objective(query, positive, negative, self.items)
-        similarity = target_similarity(outputs["interests"], self.items(positive))
+        target = ops.cast(self.items(positive), "float32")
+        similarity = target_similarity(outputs["interests"], target)
         temperature = self.settings.temperature
         distillation = distillation_loss(
             similarity, outputs["logits"], temperature, self.settings.stop_gradient

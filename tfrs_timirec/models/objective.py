@@ -42,13 +42,17 @@ class Objective:
             float [batch].
         """
         objective = self._settings.objective
+        target = ops.cast(items(positive), query.dtype)
         if objective == "bpr":
-            loss = bpr_loss(query, items(positive), items(negative))
+            loss = bpr_loss(query, target, ops.cast(items(negative), query.dtype))
             return ops.where(negative > 0, loss, 0.0)
         catalogue = items.input_dim - 1
         others = ops.arange(1, catalogue + 1) if objective == "softmax" else negative
-        score = ops.sum(query * items(positive), axis=-1)
-        scores = ops.matmul(query, ops.transpose(items(others)))
+        score = ops.sum(query * target, axis=-1)
+        vectors = items(others)
+        # The largest product of a step, in the precision of the layers.
+        scores = ops.matmul(ops.cast(query, vectors.dtype), ops.transpose(vectors))
+        scores = ops.cast(scores, query.dtype)
         is_other = (positive[:, None] != others) & (others > 0)
         drawn = 1 if objective == "softmax" else others.shape[0] / (catalogue - 1)
         if objective == "gbce":

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import keras
 
-from tfrs_timirec.layers import DistanceToEndEmbedding, NewestItem, TransformerBlock
+from tfrs_timirec.layers import DistanceToEndEmbedding, TransformerBlock
 from tfrs_timirec.models.base import (
     SequentialRecommender,
     history_input,
@@ -46,7 +46,7 @@ class SASRec(SequentialRecommender):
         x = item_table(num_items, settings.embedding_size, initializer)(history)
         x = DistanceToEndEmbedding(settings.history_length, initializer, name="position")(x)
         x = keras.layers.Dropout(settings.dropout, name="drop")(x)
-        block = TransformerBlock(initializer, settings.dropout, return_attention=True, name="block")
-        x, attention = block(x)
-        newest = NewestItem(name="newest")
-        return tower_of_one({"history": history}, newest(x), newest(attention))
+        block = TransformerBlock(
+            initializer, settings.dropout, return_attention=True, newest_only=True, name="block"
+        )
+        return tower_of_one({"history": history}, *block(x))

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tfrs_timirec.config import TrainingSettings
 from tfrs_timirec.models.base import SequentialRecommender
 from tfrs_timirec.training.optimizers import RULES, Adam, zeros
+from tfrs_timirec.training.precision import computing_in
 from tfrs_timirec.training.workers import Workers
 
 
@@ -18,7 +19,7 @@ class TrainingStep:
 
     Args:
         model: What is trained.
-        settings: Learning rate, its schedule and weight decay.
+        settings: Learning rate, its schedule, weight decay and precision.
         steps_an_epoch: Steps of an epoch.
         workers: Who has the rest of the batch.
     """
@@ -33,6 +34,7 @@ class TrainingStep:
         self._model = model
         self._workers = workers
         self._decay = settings.weight_decay
+        self._precision = settings.precision
         self._rows = settings.batch_size // workers.share.count
         rate = settings.learning_rate
         if settings.schedule == "cosine":
@@ -106,11 +108,15 @@ class TrainingStep:
     def _sums(self, inputs):
         """Of the targets: the sum of their losses, their number, and the sum's gradients."""
         with tf.GradientTape() as tape:
-            losses = self._model.compute_loss(inputs, training=True)
-            loss = tf.reduce_sum(losses * inputs["weight"])
+            loss = self._summed_loss(inputs)
         gradients = tape.gradient(loss, [weight.value for weight in self._weights])
         targets = tf.reduce_sum(inputs["weight"])
         return loss, targets, *[tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    def _summed_loss(self, inputs):
+        with computing_in(self._precision, self._model.user_tower):
+            losses = self._model.compute_loss(inputs, training=True)
+        return tf.reduce_sum(losses * inputs["weight"])
 
     def _means(self, loss, targets, *gradients):
         return (
@@ -189,9 +195,9 @@ class SparseStep(TrainingStep):
                 # The layers see the rows in the tables' place.
                 for table, rows in zip(self._tables, tables, strict=True):
                     scope.add_update((table, rows))
-                losses = self._model.compute_loss(inputs, training=True)
+                loss = self._summed_loss(inputs)
             targets = tf.reduce_sum(inputs["weight"])
-            loss = tf.reduce_sum(losses * inputs["weight"]) / targets
+            loss = loss / targets
         for name, seed in self._model.state.items():
             drawn = scope.get_current_value(seed) if name.startswith("seed_") else None
             if drawn is not None:

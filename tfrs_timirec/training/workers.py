@@ -171,6 +171,10 @@ def join(timeout: int = TIMEOUT) -> Workers:
     addresses, rank = _cluster(config)
     if len(addresses) == 1:
         return ALONE
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        # Each would take the memory of all.
+        tf.config.set_visible_devices(gpus[rank % len(gpus)], "GPU")
     _meet(addresses, rank, timeout)
     with quiet():
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
