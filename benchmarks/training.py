@@ -18,7 +18,7 @@ from rich.table import Table
 from tfrs_timirec.config import Settings, settings_of, settings_parser
 from tfrs_timirec.errors import run_command
 
-STEPS_MEASURED = 500
+TARGETS_MEASURED = 128_000
 
 
 def main() -> None:
@@ -55,6 +55,7 @@ def measure(settings: Settings) -> None:
 
     tf.get_logger().setLevel("ERROR")
     store = data.load(settings.data, settings.seed)
+    steps = TARGETS_MEASURED // settings.training.batch_size
     system = SYSTEMS[settings.model.system].create(
         store.num_items,
         settings.model,
@@ -66,7 +67,7 @@ def measure(settings: Settings) -> None:
     def training_speed(model, task: Task, optimizer: str, compiled: bool, waiting: int) -> float:
         """Targets a second, with the making of batches, of which as many are made ahead."""
         training = replace(settings.training, optimizer=optimizer)
-        step = STEPS[optimizer](model, training, STEPS_MEASURED, ALONE)
+        step = STEPS[optimizer](model, training, steps, ALONE)
         if not compiled:
             step._means_of = tf.function(step._means_of.python_function)
 
@@ -79,14 +80,14 @@ def measure(settings: Settings) -> None:
             targets = sum(step.train(each)[1] for each in inputs)
             return targets / (time.perf_counter() - began)
 
-        train(50)  # Compiles a step for each width.
-        return train(STEPS_MEASURED)
+        train(steps // 10)  # Compiles a step for each width.
+        return train(steps)
 
     def limit(model, task: Task, optimizer: str) -> float:
         """Targets a second of the same batches if only products and Adam's traffic took time."""
         seconds, targets, of_shape = 0.0, 0.0, {}
         epoch = task.batches(settings.training.batch_size, np.random.default_rng(0))
-        for inputs in itertools.islice(epoch, STEPS_MEASURED):
+        for inputs in itertools.islice(epoch, steps):
             shape = inputs["history"].shape
             if shape not in of_shape:
                 of_shape[shape] = floor(model, inputs, optimizer).seconds

@@ -92,17 +92,16 @@ class Instances:
             inputs["times"] = self._of_history(self.times, chosen, width)
         return inputs
 
-    def _of_history(self, values, chosen, width):
+    def _of_history(self, values, chosen, width, later=0):
         index = self.start[chosen, None] + np.arange(width)
         inside = index < self.end[chosen, None]
         found = np.zeros(index.shape, values.dtype)
-        found[inside] = values[index[inside]]
+        found[inside] = values[index[inside] + later]
         return found
 
     def next_items(self, chosen: np.ndarray, width: int) -> np.ndarray:
         """The items that follow those of `histories`: int32 [m, width]."""
-        after = replace(self, begin=self.begin + 1, end=self.end + 1)
-        return after.histories(chosen, width)
+        return self._of_history(self.items, chosen, width, later=1)
 
     def no_candidates(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The distinct items of the history, not only the newest L, and the user's targets.

@@ -62,7 +62,7 @@ def window_batches(
     for chosen, width in windows.batches(rows, rng):
         filled = np.resize(chosen, rows(width))
         users = np.repeat(windows.users[filled], width)
-        length = (windows.end - windows.begin)[filled]
+        length = windows.end[filled] - windows.begin[filled]
         real = np.arange(width) < length[:, None]
         real[len(chosen) :] = False
         yield {
