@@ -121,7 +121,7 @@ def _measure(rows: int, arguments: argparse.Namespace, folder: Path) -> dict:
         [sys.executable, "-c", _PREPARE, json.dumps(data)], stdout=subprocess.PIPE, text=True
     )
     (users, items, kept, instances), seconds, peak = _waited(preparing)
-    found = {"users": users, "interactions": rows, "generating_seconds": generating}
+    found = {"interactions": rows, "users": users, "generating_seconds": generating}
     found |= {"items": items, "kept": kept, "instances": instances}
     found |= {"preparing_seconds": round(seconds), "preparing_gib": peak}
 
@@ -204,7 +204,7 @@ def _draw(tables: dict[str, list[dict]], path: Path) -> None:
         line(column, tables[key], size, time, "gib", label)
     titles = ("a log", "a step of comirec", "a step of timirec", "a step of timirec")
     for column, (name, title) in enumerate(zip(("users", "items", "L", "K"), titles, strict=True)):
-        axes[0, column].set(title=title, ylabel="milliseconds" if column else "seconds")
+        axes[0, column].set(title=title, ylabel="milliseconds" if column else "seconds", ylim=1)
         axes[1, column].set(xlabel=name, ylabel="largest memory, GiB", ylim=0)
         axes[0, column].legend()
     for each in axes.flat:
