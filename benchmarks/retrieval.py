@@ -289,7 +289,7 @@ def draw(results: list[Result], picture: Path) -> None:
         xlabel=f"recall@{K}",
         ylabel="queries a second, exact = 1",
         yscale="log",
-        title="ScaNN against exact retrieval, one query at a time\n(large: what the export chooses)",
+        title="ScaNN against exact retrieval, one query at a time\n(large: what is exported)",
     )
     axes.legend()
     figure.savefig(picture)
