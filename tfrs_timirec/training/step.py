@@ -189,15 +189,14 @@ class SparseStep(TrainingStep):
         """The loss, the touched rows and slots as they become, and the other gradients."""
         count = len(self._tables)
         tables, slots = taken[:count], taken[count:]
+        targets = tf.reduce_sum(inputs["weight"])
         with tf.GradientTape() as tape:
             tape.watch(tables)
             with keras.StatelessScope() as scope:
                 # The layers see the rows in the tables' place.
                 for table, rows in zip(self._tables, tables, strict=True):
                     scope.add_update((table, rows))
-                loss = self._summed_loss(inputs)
-            targets = tf.reduce_sum(inputs["weight"])
-            loss = loss / targets
+                loss = self._summed_loss(inputs) / targets
         for name, seed in self._model.state.items():
             drawn = scope.get_current_value(seed) if name.startswith("seed_") else None
             if drawn is not None:
