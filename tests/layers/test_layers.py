@@ -57,6 +57,9 @@ on_history = pytest.mark.parametrize(
     "make",
     [
         lambda: SelfAttentiveExtractor(INTERESTS, kernel_initializer=INITIALIZER),
+        lambda: SelfAttentiveExtractor(
+            INTERESTS, positions=True, max_length=9, kernel_initializer=INITIALIZER
+        ),
         lambda: SelfAttentiveExtractor(INTERESTS, 4, True, 9, kernel_initializer=INITIALIZER),
         lambda: InterestPredictor(INTERESTS, num_layers=2, kernel_initializer=INITIALIZER),
         lambda: DynamicRouting(INTERESTS, 9, kernel_initializer=INITIALIZER),
@@ -65,7 +68,17 @@ on_history = pytest.mark.parametrize(
         lambda: _with_times(TimeIntervalBlock(9, 50, INITIALIZER)),
         *(lambda make=make: _at_the_newest(make()) for make in BLOCKS.values()),
     ],
-    ids=["extractor", "extractor+", "predictor", "routing", "mean", "newest", "intervals", *BLOCKS],
+    ids=[
+        "extractor",
+        "extractor, positions",
+        "extractor+",
+        "predictor",
+        "routing",
+        "mean",
+        "newest",
+        "intervals",
+        *BLOCKS,
+    ],
 )
 
 
@@ -123,7 +136,16 @@ def test_a_full_mask_is_no_mask(make):
         _with_times(TimeIntervalBlock(LENGTH)),
         *(_at_the_newest(make()) for make in BLOCKS.values()),
     ],
-    ids=["extractor", "extractor+", "routing", "mean", "newest", "intervals", *BLOCKS],
+    ids=[
+        "extractor",
+        "extractor, positions",
+        "extractor+",
+        "routing",
+        "mean",
+        "newest",
+        "intervals",
+        *BLOCKS,
+    ],
 )
 def test_a_history_of_padding_has_zero_vectors(layer):
     vectors = np.asarray(layer(_vectors(BATCH, LENGTH, WIDTH), mask=MASK)).reshape(BATCH, -1)
@@ -231,6 +253,7 @@ def test_chance_is_for_training_alone(layer, training):
         (InterestAggregation, {}),
         (SelfAttentiveExtractor, {"num_interests": 2, "attention_width": 5, "dropout": 0.25}),
         (SelfAttentiveExtractor, {"num_interests": 2, "transformer": True, "max_length": 7}),
+        (SelfAttentiveExtractor, {"num_interests": 2, "positions": True, "max_length": 7}),
     ],
 )
 def test_the_config_makes_the_same_layer(layer_class, arguments):

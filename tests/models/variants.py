@@ -31,6 +31,7 @@ VARIANTS = {
     },
     "tisasrec": {"dropout": 0.2, "max_interval": 9},
     "timirec": {},
+    "timirec, positions": {"system": "timirec", "positions": True},
     "timirec, joint": {"system": "timirec", "pretraining": False, "stop_gradient": False},
     "timirec+, softmax": {
         "system": "timirec",

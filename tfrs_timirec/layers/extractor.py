@@ -19,10 +19,11 @@ class SelfAttentiveExtractor(keras.layers.Layer):
         attention_width: Rows of W1.
         transformer: Puts `DistanceToEndEmbedding` and one `TransformerBlock` before the
             attention: the extractor of ComiRec+ and TiMiRec+.
-        max_length: L, the longest history; used with `transformer`.
+        max_length: L, the longest history; used with `transformer` or `positions`.
         kernel_initializer: Initializer of all matrices.
         dropout: Share of the embeddings and of the block's activations dropped in training.
         return_attention: Whether A is returned as well.
+        positions: Puts `DistanceToEndEmbedding` before the attention without a `transformer`, too.
 
     Call arguments:
         inputs: float [batch, n, D], the embeddings of the items.
@@ -53,6 +54,7 @@ class SelfAttentiveExtractor(keras.layers.Layer):
         kernel_initializer="glorot_uniform",
         dropout: float = 0.0,
         return_attention: bool = False,
+        positions: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -67,11 +69,13 @@ class SelfAttentiveExtractor(keras.layers.Layer):
         self.kernel_initializer = kernel_initializer
         self.dropout = dropout
         self.return_attention = return_attention
+        self.positions = positions or transformer
 
-        if transformer:
+        if self.positions:
             self.position = DistanceToEndEmbedding(
                 max_length, self.kernel_initializer, name="position", dtype=self.dtype_policy
             )
+        if transformer:
             self.block = TransformerBlock(
                 self.kernel_initializer, dropout, name="block", dtype=self.dtype_policy
             )
@@ -91,14 +95,15 @@ class SelfAttentiveExtractor(keras.layers.Layer):
         )
 
     def build(self, input_shape):
-        if self.transformer:
+        if self.positions:
             self.position.build(input_shape)
+        if self.transformer:
             self.block.build(input_shape)
         self.inner.build(input_shape)
         self.heads.build((*input_shape[:-1], self.attention_width))
 
     def call(self, inputs, mask=None, training=False):
-        x = self.position(inputs, mask=mask) if self.transformer else inputs
+        x = self.position(inputs, mask=mask) if self.positions else inputs
         x = self.drop(x, training=training)
         if self.transformer:
             x = self.block(x, mask=mask, training=training)
@@ -128,11 +133,19 @@ class SelfAttentiveExtractor(keras.layers.Layer):
         if self.transformer:
             raise ValueError("With a transformer each history has to be computed by itself.")
         x = self.drop(inputs, training=training)
-        scores = ops.expand_dims(self.heads(self.inner(x)), 1)
         n = inputs.shape[1]
+        inner = ops.matmul(x, self.inner.kernel)[:, None] + self.inner.bias
+        if self.positions:
+            # An item's distance to the end, and so what is added to it, is another in each prefix.
+            added = self.position.of_prefixes(n)
+            inner += ops.matmul(added, self.inner.kernel)[None]
+        scores = self.heads(self.inner.activation(inner))
         seen = ops.reshape(ops.tril(ops.ones((n, n), dtype="bool")), (1, n, n, 1))
         attention = ops.softmax(ops.where(seen, scores, -1e9), axis=2)
-        return ops.einsum("btjk,bjd->btkd", attention, x)
+        interests = ops.einsum("btjk,bjd->btkd", attention, x)
+        if self.positions:
+            interests += ops.einsum("btjk,tjd->btkd", attention, added)
+        return interests
 
     def compute_mask(self, inputs, mask=None):
         return None
@@ -151,6 +164,7 @@ class SelfAttentiveExtractor(keras.layers.Layer):
             "max_length": self.max_length,
             "dropout": self.dropout,
             "return_attention": self.return_attention,
+            "positions": self.positions,
             "kernel_initializer": keras.initializers.serialize(
                 keras.initializers.get(self.kernel_initializer)
             ),

@@ -113,6 +113,22 @@ class DistanceToEndEmbedding(_PositionEmbedding):
 
     places = staticmethod(distance_to_end)
 
+    def of_prefixes(self, length: int):
+        """What is added to each item of a history without padding, in each of its beginnings.
+
+        Args:
+            length: n, at most L.
+
+        Returns:
+            float [n, n, D]: at t, j what item j has in the history up to item t; item j is not in
+            it if j > t.
+        """
+        beginnings = ops.tril(ops.ones((length, length), dtype="bool"))
+        return ops.matmul(
+            ops.one_hot(self.places(beginnings), self.max_length + 1, dtype=self.compute_dtype),
+            self.table,
+        )
+
 
 @keras.saving.register_keras_serializable("tfrs_timirec")
 class DistanceToStartEmbedding(_PositionEmbedding):

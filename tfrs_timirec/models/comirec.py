@@ -17,6 +17,7 @@ class ComiRecSettings(InterestSettings):
 
     Args:
         attention_width: The inner width of the self-attention, rows of W1.
+        positions: Position embeddings first, without a transformer block, too.
         transformer: Position embeddings and a transformer block first, the "+" variants.
         dropout: Share dropped in training of the history's embeddings and of the transformer
             block's activations.
@@ -24,6 +25,7 @@ class ComiRecSettings(InterestSettings):
 
     system: str = "comirec"
     attention_width: Size = 8
+    positions: bool = False
     transformer: bool = False
     dropout: Share = 0.0
 
@@ -52,6 +54,7 @@ class ComiRec(MultiInterest):
             kernel_initializer=initializer,
             dropout=settings.dropout,
             return_attention=True,
+            positions=settings.positions,
             name="extractor",
         )
         interests, attention = extractor(
