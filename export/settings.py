@@ -13,7 +13,8 @@ class ExportSettings:
     Args:
         k: Recommendations per user, where the request does not say.
         exclude_history: Never recommends an item of the history.
-        titles: A CSV, TSV, Parquet or typed-header file whose titles ride along with the items.
+        titles: A CSV, TSV, Parquet, typed-header or MovieLens `.dat` file whose titles ride along
+            with the items.
         titles_id_column: Its column of the item's id.
         titles_column: Its column of the title.
         categories_column: Its column of the category; with it there is a signature `diverse`.

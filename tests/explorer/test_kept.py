@@ -214,6 +214,16 @@ def test_categories_stand_between_bars_or_as_the_header_says_between_spaces(tmp_
     assert read_categories(ExportSettings(), ids) is None
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_titles_and_genres_of_movielens_have_names(tmp_path, encoding):
+    path = tmp_path / "movies.dat"
+    path.write_text('1::Misérables, Les: "A" (1995)::Drama|War\n3::B::Crime\n', encoding)
+    settings = ExportSettings(titles=str(path), categories_column="genres")
+    ids = pa.array([1, 2, 3])
+    assert read_metadata(settings, "title", ids) == ['Misérables, Les: "A" (1995)', "", "B"]
+    assert read_categories(settings, ids) == [["Drama", "War"], [], ["Crime"]]
+
+
 def test_the_page_is_built_of_its_sources_and_brings_its_licences():
     sources = PAGE.parent / "page"
     paths = [sources / "build.js", sources / "package-lock.json", *sorted(sources.glob("src/*"))]

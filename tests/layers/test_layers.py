@@ -129,6 +129,7 @@ def test_a_full_mask_is_no_mask(make):
     "layer",
     [
         SelfAttentiveExtractor(INTERESTS),
+        SelfAttentiveExtractor(INTERESTS, positions=True),
         SelfAttentiveExtractor(INTERESTS, transformer=True),
         DynamicRouting(INTERESTS),
         HistoryMean(),

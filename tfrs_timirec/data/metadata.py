@@ -63,11 +63,7 @@ def _read(settings: Metadata, column: str, item_ids: pa.Array) -> tuple[list[str
     """The texts of a column, and how the file has it in its header."""
     path = Path(settings.titles)
     try:
-        relation = (
-            duckdb.read_parquet(str(path))
-            if path.suffix == ".parquet"
-            else duckdb.read_csv(str(path), all_varchar=True, header=True)
-        )
+        relation = _rows(path)
         names = {name.split(":")[0]: name for name in relation.columns}
         for name in (settings.titles_id_column, column):
             if name not in names:
@@ -82,3 +78,21 @@ def _read(settings: Metadata, column: str, item_ids: pa.Array) -> tuple[list[str
         told = str(error).splitlines()[0].rstrip(".")
         raise UserError(f"The titles {settings.titles} cannot be read: {told}.") from None
     return [texts.get(str(item)) or "" for item in item_ids.to_pylist()], names[column]
+
+
+def _rows(path: Path) -> duckdb.DuckDBPyRelation:
+    if path.suffix == ".parquet":
+        return duckdb.read_parquet(str(path))
+    if path.suffix != ".dat":
+        return duckdb.read_csv(str(path), all_varchar=True, header=True)
+    try:
+        path.read_text("utf-8")
+        encoding = "utf-8"
+    except UnicodeDecodeError:
+        encoding = "latin-1"
+    # The Python function of the same name takes UTF-8 alone.
+    return duckdb.sql(
+        "FROM read_csv(?, delim='::', quote='', encoding=?, all_varchar=true, header=false, "
+        "names=['item_id', 'title', 'genres'])",
+        params=[str(path), encoding],
+    )
