@@ -6,6 +6,8 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Event
 
 import numpy as np
 import pandas as pd
@@ -18,7 +20,7 @@ from tests.processes import ROOT, Popen
 from tfrs_timirec.comparison.interests import distribution, jensen_shannon
 from tfrs_timirec.comparison.results import differences, read_planted
 from tfrs_timirec.comparison.settings import ComparisonSettings, Entry, make_plan
-from tfrs_timirec.comparison.trainings import shares_of_cores
+from tfrs_timirec.comparison.trainings import _train, shares_of_cores
 from tfrs_timirec.config import settings_from, settings_named
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.evaluation.metrics import metric
@@ -260,6 +262,16 @@ def test_a_failed_training_is_told_with_its_last_line(config, tmp_path):
     _, errors = failed.communicate(timeout=120)
     assert failed.returncode == 2
     assert "failed: error: " in errors and "absent.csv" in errors
+
+
+def test_a_training_that_begins_while_the_comparison_stops_ends_at_once(tmp_path):
+    settings = ComparisonSettings(DEFAULT, {"A": {}}, references=["A"], seeds=1, runs=str(tmp_path))
+    (entry,) = make_plan(settings, "c.yaml").systems
+    stopping, shares = Event(), SimpleQueue()
+    stopping.set()
+    shares.put(set())
+    with pytest.raises(UserError, match="A-0 failed: no output"):
+        _train(entry, [], stopping, shares)
 
 
 def test_a_system_takes_of_the_shared_settings_those_that_it_has():

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Event
 
 import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -31,6 +32,7 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
     """
     missing = [entry for entry in entries if not entry.done]
     processes: list[subprocess.Popen] = []
+    stopping = Event()
     shares: SimpleQueue[set[int]] = SimpleQueue()
     for share in shares_of_cores(jobs):
         shares.put(share)
@@ -39,7 +41,9 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
         task = progress.add_task(
             "trainings", total=len(entries), completed=len(entries) - len(missing)
         )
-        trainings = {pool.submit(_train, entry, processes, shares): entry for entry in missing}
+        trainings = {
+            pool.submit(_train, entry, processes, stopping, shares): entry for entry in missing
+        }
         try:
             for training in as_completed(trainings):
                 training.result()
@@ -49,6 +53,7 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
             # Whatever the reason: what runs saves itself, and what waits is not begun.
             for training in trainings:
                 training.cancel()
+            stopping.set()
             for process in processes:
                 if process.poll() is None:
                     process.terminate()
@@ -69,7 +74,10 @@ def shares_of_cores(jobs: int) -> list[set[int]]:
 
 
 def _train(
-    entry: Entry, processes: list[subprocess.Popen], shares: "SimpleQueue[set[int]]"
+    entry: Entry,
+    processes: list[subprocess.Popen],
+    stopping: Event,
+    shares: "SimpleQueue[set[int]]",
 ) -> None:
     folder = entry.folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -85,6 +93,9 @@ def _train(
                 [*command, "--run", str(folder), "--resume"], stdout=log, stderr=subprocess.STDOUT
             )
         processes.append(process)
+        if stopping.is_set():
+            # Begun too late for the others' end to reach it, and nothing would end it.
+            process.terminate()
         if share:
             # Before it imports TensorFlow, which makes a thread for each core that it may use.
             os.sched_setaffinity(process.pid, share)
