@@ -71,17 +71,19 @@ def measure(settings: Settings) -> None:
         if not compiled:
             step._means_of = tf.function(step._means_of.python_function)
 
-        def train(batches: int) -> float:
-            began = time.perf_counter()
+        def batches():
             epoch = task.batches(training.batch_size, np.random.default_rng(0))
-            inputs = map(step.prepared, itertools.islice(epoch, batches))
-            if waiting:
-                inputs = ahead(inputs, waiting)
-            targets = sum(step.train(each)[1] for each in inputs)
-            return targets / (time.perf_counter() - began)
+            return itertools.islice(epoch, steps)
 
-        train(steps // 10)  # Compiles a step for each width.
-        return train(steps)
+        # Compiles a step for each width.
+        for inputs in {inputs["history"].shape: inputs for inputs in batches()}.values():
+            step.train(step.prepared(inputs))
+        began = time.perf_counter()
+        inputs = map(step.prepared, batches())
+        if waiting:
+            inputs = ahead(inputs, waiting)
+        targets = sum(step.train(each)[1] for each in inputs)
+        return targets / (time.perf_counter() - began)
 
     def limit(model, task: Task, optimizer: str) -> float:
         """Targets a second of the same batches if only products and Adam's traffic took time."""
