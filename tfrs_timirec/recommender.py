@@ -44,7 +44,7 @@ from tfrs_timirec.training.curve import write_curve
 from tfrs_timirec.training.loop import Training
 from tfrs_timirec.training.optimizers import numbers_a_row
 from tfrs_timirec.training.progress import Progress
-from tfrs_timirec.training.run import Run, flat, model_in
+from tfrs_timirec.training.run import ELSEWHERE, Run, flat, model_in
 from tfrs_timirec.training.workers import ALONE, Workers
 
 Unknown = Literal["error", "popular", "skip"]
@@ -169,6 +169,7 @@ class Recommender:
         callback: Epoch | None = None,
         silent: bool = False,
         workers: Workers = ALONE,
+        pretrained: str | Path | None = None,
     ) -> "Recommender":
         """Trains on a log and evaluates.
 
@@ -190,6 +191,9 @@ class Recommender:
             silent: Whether to show no progress.
             workers: Who train together, from `tfrs_timirec.training.workers.join()`; each calls
                 `fit` with the same arguments. The chief alone writes `run` and evaluates.
+            pretrained: The folder of a finished run of the first phase's system, as ComiRec is
+                TiMiRec's, on the same log; its weights take the place of the first phase. None
+                trains all phases.
 
         Returns:
             Itself.
@@ -201,17 +205,20 @@ class Recommender:
         """
         settings, table = self._source(log, user=user, item=item, time=time, rating=rating)
         if not workers.is_chief:
-            run, silent = None, True
+            run, pretrained, silent = None, None, True
         with _folder_of(run) as folder:
             if run:
                 folder.check(settings, resume)
+            first = pretrained and Run(Path(pretrained))
+            if first:
+                kind = SYSTEMS[settings.model.system]
+                first.check_pretrained(settings, kind.first_phase(settings.model))
             _fix_chance(settings)
             store = data.load(settings.data, settings.seed, table)
             of_all = {"log": store.digest, **flat(asdict(settings))}
-            # Where the data lies may differ, not how it is split.
-            elsewhere = {f"data.{name}" for name in ("source", "folder", "engine", "master")}
-            elsewhere.add("evaluation.titles")
-            workers.check_same({k: of_all[k] for k in of_all.keys() - elsewhere})
+            workers.check_same(
+                {k: of_all[k] for k in of_all.keys() - ELSEWHERE - {"evaluation.titles"}}
+            )
             console = Console(quiet=silent)
             validated = settings.data.split != "none"
             told = [data.summary(store, settings.data), *[f"Run folder: {run}"] * bool(run)]
@@ -219,6 +226,8 @@ class Recommender:
             # What is wrong with them is told before the training.
             attributes = _attributes(settings, store.item_ids) if workers.is_chief else None
             task, system = _untrained(store, settings)
+            if first:
+                first.check_data(task.store.digest)
             if validated and (shortage := task.shortage):
                 console.print(shortage, highlight=False, soft_wrap=True)
             phases = system.phases()
@@ -234,6 +243,7 @@ class Recommender:
                 resume,
                 validated,
                 workers,
+                first,
             )
             metrics = {}
             if validated and workers.is_chief:
@@ -804,12 +814,15 @@ def _train(
     resume: bool = False,
     validated: bool = False,
     workers: Workers = ALONE,
+    pretrained: Run | None = None,
 ) -> Progress:
     """Trains the phases; popularity has none."""
     if not phases:
         run.start(settings, task.store.digest)
         return Progress()
-    training = Training(phases, task, settings, run, console, callback, epochs, validated, workers)
+    training = Training(
+        phases, task, settings, run, console, callback, epochs, validated, workers, pretrained
+    )
     # Not before it is known that there is something to train on.
     run.start(settings, task.store.digest)
     return training.train(resume)

@@ -41,6 +41,12 @@ def _main() -> None:
         "system and the seed.",
     )
     parser.add_argument("--resume", action="store_true", help="Continues the run in the folder.")
+    parser.add_argument(
+        "--pretrained",
+        type=Path | None,
+        help="A finished run of the first phase's system, as ComiRec is TiMiRec's: its weights "
+        "take the place of the first phase.",
+    )
     parser.add_argument("--export", type=Path | None, help="Exports the run into this folder.")
     parser.add_argument(
         "--workers",
@@ -71,7 +77,14 @@ def _main() -> None:
         launch(sys.argv[1:], parsed.workers, Run(folder).latest)
         return
     try:
-        train(settings, folder, parsed.resume, parsed.export, parsed.worker_timeout)
+        train(
+            settings,
+            folder,
+            parsed.resume,
+            parsed.export,
+            parsed.worker_timeout,
+            parsed.pretrained,
+        )
     except Stopped as stopped:
         arguments = sys.argv[1:] + ["--resume"] * (not parsed.resume)
         command = f"{program('train')} {shlex.join(arguments)}"
@@ -95,7 +108,12 @@ def run_name(settings: "Settings", config: str | None = None, own: str | None = 
 
 
 def train(
-    settings: "Settings", folder: Path, resume: bool, out: Path | None, worker_timeout: int
+    settings: "Settings",
+    folder: Path,
+    resume: bool,
+    out: Path | None,
+    worker_timeout: int,
+    pretrained: Path | None,
 ) -> None:
     """Trains, evaluates, fills the run folder and exports.
 
@@ -105,6 +123,7 @@ def train(
         resume: Whether to continue an existing run.
         out: The folder of the exported models; None exports nothing.
         worker_timeout: Seconds to wait for the other workers of the training, if there are any.
+        pretrained: The run that trained the first phase; None trains all.
 
     Raises:
         UserError: Before the training, if it cannot be exported.
@@ -123,7 +142,7 @@ def train(
     from tfrs_timirec.recommender import Recommender
 
     model = Recommender.from_settings(settings)
-    model.fit(run=folder, resume=resume, workers=workers)
+    model.fit(run=folder, resume=resume, workers=workers, pretrained=pretrained)
     if not workers.is_chief:
         return
     if model.metrics:

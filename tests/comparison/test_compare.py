@@ -130,6 +130,8 @@ def test_the_tables_are_those_of_the_runs(config, report):
     # 60 items and padding, D = 16, attention 16 × 8 + 8 and 8 × 2 + 2.
     assert trainings.loc["ComiRec", "parameters"] == 61 * 16 + 16 * 8 + 8 + 8 * 2 + 2
     assert trainings.loc["TiMiRec", "epochs"] == 4
+    # Its first phase is ComiRec, which is trained once.
+    assert "Phase 1 of 2: as " in (config.parent / "runs" / "TiMiRec-0.log").read_text()
 
 
 @pytest.mark.long
@@ -271,7 +273,7 @@ def test_a_training_that_begins_while_the_comparison_stops_ends_at_once(tmp_path
     stopping.set()
     shares.put(set())
     with pytest.raises(UserError, match="A-0 failed: no output"):
-        _train(entry, [], stopping, shares)
+        _train(entry, None, [], [], stopping, shares)
 
 
 def test_a_system_takes_of_the_shared_settings_those_that_it_has():

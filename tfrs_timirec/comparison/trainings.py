@@ -3,8 +3,8 @@
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
+from dataclasses import asdict, replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
@@ -20,7 +20,8 @@ from tfrs_timirec.files import write_whole
 def train_missing(entries: list[Entry], jobs: int) -> None:
     """Trains the entries that are not done; those that were interrupted continue.
 
-    The output of each goes to a file beside its run folder.
+    Where one entry is the first phase of another, it is trained once, and the other goes on from
+    it. The output of each goes to a file beside its run folder.
 
     Args:
         entries: What is to be there.
@@ -30,7 +31,11 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
         UserError: If a training fails: its last line, and where the rest is.
         KeyboardInterrupt: Once the trainings have saved themselves.
     """
-    missing = [entry for entry in entries if not entry.done]
+    first = {entry.folder: first_of(entry, entries) for entry in entries}
+    # A training that waits for its first phase would keep others from its cores.
+    missing = sorted(
+        (entry for entry in entries if not entry.done), key=lambda entry: bool(first[entry.folder])
+    )
     processes: list[subprocess.Popen] = []
     stopping = Event()
     shares: SimpleQueue[set[int]] = SimpleQueue()
@@ -41,9 +46,12 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
         task = progress.add_task(
             "trainings", total=len(entries), completed=len(entries) - len(missing)
         )
-        trainings = {
-            pool.submit(_train, entry, processes, stopping, shares): entry for entry in missing
-        }
+        trainings: dict[Future, Entry] = {}
+        for entry in missing:
+            pretrained = first[entry.folder]
+            awaited = [future for future, other in trainings.items() if other is pretrained]
+            future = pool.submit(_train, entry, pretrained, awaited, processes, stopping, shares)
+            trainings[future] = entry
         try:
             for training in as_completed(trainings):
                 training.result()
@@ -58,6 +66,21 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
                 if process.poll() is None:
                     process.terminate()
             raise
+
+
+def first_of(entry: Entry, entries: list[Entry]) -> Entry | None:
+    """Which of the entries trains the first phase of another, if one does.
+
+    Args:
+        entry: The other.
+        entries: Those that are trained.
+    """
+    # Systems import Keras, which takes seconds.
+    from tfrs_timirec.models.systems import SYSTEMS
+
+    model = SYSTEMS[entry.settings.model.system].first_phase(entry.settings.model)
+    settings = replace(entry.settings, model=model)
+    return next((other for other in entries if other.settings == settings), None)
 
 
 def shares_of_cores(jobs: int) -> list[set[int]]:
@@ -75,6 +98,8 @@ def shares_of_cores(jobs: int) -> list[set[int]]:
 
 def _train(
     entry: Entry,
+    first: Entry | None,
+    awaited: list[Future],
     processes: list[subprocess.Popen],
     stopping: Event,
     shares: "SimpleQueue[set[int]]",
@@ -85,6 +110,9 @@ def _train(
     text = yaml.safe_dump(asdict(entry.settings), sort_keys=False)
     write_whole(config, lambda file: file.write(text.encode()))
     command = [sys.executable, "-m", "tfrs_timirec.train", "--config", str(config)]
+    wait(awaited)
+    if first and first.done:
+        command += ["--pretrained", str(first.folder)]
     output = Path(f"{folder}.log")
     share = shares.get()
     try:

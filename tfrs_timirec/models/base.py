@@ -212,6 +212,15 @@ class SequentialRecommender(tfrs.Model):
         """What of the query vectors [batch, M, D] learns from the target [batch, D]: [batch, D]."""
         return best_interest(queries, positive)
 
+    @classmethod
+    def first_phase(cls, settings: ModelSettings) -> ModelSettings | None:
+        """The settings of the system that the first of several phases trains; None without such.
+
+        Args:
+            settings: Of the whole.
+        """
+        return None
+
     def phases(self) -> list["SequentialRecommender"]:
         """The models to train to convergence, one after the other; the last one is the whole."""
         return [self]

@@ -1,6 +1,6 @@
 """Target-interest distillation over any system whose query vectors are its K interests."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import ClassVar
 
@@ -11,6 +11,7 @@ from tfrs_timirec.layers import InterestAggregation, InterestPredictor
 from tfrs_timirec.models.base import SequentialRecommender, item_table, tower_of_interests
 from tfrs_timirec.models.losses import distillation_loss, target_similarity
 from tfrs_timirec.models.multi_interest import MultiInterest
+from tfrs_timirec.models.settings import ModelSettings
 from tfrs_timirec.ranges import Few, Scale, Share
 
 
@@ -100,6 +101,14 @@ class Distilled(SequentialRecommender):
     def _with_logits(self) -> keras.Model:
         logits = self.user_tower.get_layer("predictor").output
         return keras.Model(self.user_tower.input, {**self.user_tower.output, "logits": logits})
+
+    @classmethod
+    def first_phase(cls, settings: ModelSettings) -> ModelSettings | None:
+        if not settings.pretraining:
+            return None
+        kind = cls.extractor.settings_type
+        own = {field.name: getattr(settings, field.name) for field in fields(kind)}
+        return kind(**{**own, "system": kind.system})
 
     def phases(self) -> list[SequentialRecommender]:
         return [self.pretrained, self] if self.settings.pretraining else [self]

@@ -53,6 +53,7 @@ class Training:
             `validated`; None goes by the settings.
         validated: Whether the best epoch on the validation split counts.
         workers: Who train together; the chief's run, settings and data count.
+        pretrained: The run that trained the first phase already; None trains all.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Training:
         epochs: Sequence[int] | None = None,
         validated: bool = True,
         workers: Workers = ALONE,
+        pretrained: Run | None = None,
     ):
         self._phases = phases
         self._settings = settings
@@ -109,6 +111,7 @@ class Training:
         self._callback = callback
         self._epochs = epochs
         self._validated = validated
+        self._pretrained = pretrained
 
     def train(self, resume: bool) -> Progress:
         """Trains until all phases are over, and leaves the model with the best weights.
@@ -125,11 +128,13 @@ class Training:
         """
         progress = Progress()
         resumed = self._workers.told_by_chief(resume and self._run.latest.exists())
-        if resumed:
-            if self._workers.is_chief:
+        if self._workers.is_chief:
+            if resumed:
                 progress = checkpoint.load_progress(self._run.latest)
-                self._run.log(progress.log)
-            progress = Progress(**self._workers.told_by_chief(asdict(progress)))
+            elif self._pretrained:
+                progress = self._taken_over()
+            self._run.log(progress.log)
+        progress = Progress(**self._workers.told_by_chief(asdict(progress)))
         with _stop_signals() as stop:
             while progress.phase <= len(self._phases):
                 if progress.phase > 1:
@@ -161,6 +166,16 @@ class Training:
         if self._phases:
             self._load_best(len(self._phases))
             self._workers.share_state(self._phases[-1].state)
+        return progress
+
+    def _taken_over(self) -> Progress:
+        """The progress of the run that trained the first phase, with its best weights."""
+        first = self._phases[0]
+        progress = checkpoint.load_progress(self._pretrained.latest)
+        checkpoint.load(self._pretrained.best(1), first.state)
+        checkpoint.save(self._run.best(1), first.state, {})
+        self._say(f"Phase 1 of {len(self._phases)}: as {self._pretrained.folder} has it.")
+        progress.next_phase()
         return progress
 
     def _warn_of_a_fall(self, progress: Progress) -> None:

@@ -5,7 +5,7 @@ import io
 import json
 import platform
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,9 +21,12 @@ from tfrs_timirec import __version__
 from tfrs_timirec.config import Settings, read_settings
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.files import told, write_whole
+from tfrs_timirec.models.settings import ModelSettings
 
 _METRICS = "metrics.json"
 _EPOCHS = "training.max_epochs"
+# Where the data lies may differ, not how it is split.
+ELSEWHERE = {f"data.{name}" for name in ("source", "folder", "engine", "master")}
 
 
 class Run:
@@ -82,6 +85,37 @@ class Run:
                 f"The run folder {self.folder} exists: add --resume to go on with it, or name "
                 f"another one with --run."
             )
+
+    def check_pretrained(self, settings: Settings, model: ModelSettings | None) -> None:
+        """Checks that the run is the first phase of a training with these settings.
+
+        How it was trained may differ, what it learned from and its shape may not.
+
+        Args:
+            settings: Of the training that is to go on from the run.
+            model: Those of its first phase's system; None if it has no first phase.
+
+        Raises:
+            UserError: If the run has not finished, or is of something else.
+        """
+        if model is None:
+            raise UserError(
+                f"The system {settings.model.system} has no first phase that another run could "
+                "have trained: leave --pretrained out."
+            )
+        if not (self.folder / _METRICS).exists():
+            raise UserError(f"{self.folder} is not a finished run: train it first.")
+        sections = ("data", "model")
+        ours, theirs = (
+            flat({section: asdict(of)[section] for section in sections})
+            for of in (replace(settings, model=model), self.settings())
+        )
+        for name, value in ours.items():
+            if name not in ELSEWHERE and value != theirs.get(name):
+                raise UserError(
+                    f"The run {self.folder} is not the first phase of this one: {name} is "
+                    f"{theirs.get(name)!r} there and would be {value!r} here."
+                )
 
     @property
     def _is_beginning(self) -> bool:

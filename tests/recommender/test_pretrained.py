@@ -1,0 +1,54 @@
+"""A first phase that another run has trained."""
+
+import numpy as np
+import pytest
+
+from tfrs_timirec import Recommender, UserError
+
+
+@pytest.fixture(scope="module")
+def runs(frame, columns, tiny, eagerly, tmp_path_factory):
+    """The folder of finished runs of ComiRec with two interests and of popularity."""
+    folder = tmp_path_factory.mktemp("runs")
+    with eagerly():
+        comirec = Recommender("comirec", num_interests=2, **tiny)
+        comirec.fit(frame, **columns, run=folder / "comirec", silent=True)
+        popularity = Recommender("popularity", **tiny)
+        popularity.fit(frame, **columns, run=folder / "popularity", silent=True)
+    return folder
+
+
+def test_the_rest_ends_as_if_all_had_been_trained(
+    model, frame, columns, tiny, runs, tmp_path, eager
+):
+    taken = Recommender(num_interests=2, **tiny)
+    taken.fit(frame, **columns, run=tmp_path / "run", pretrained=runs / "comirec", silent=True)
+    weights = (of.system.user_tower.get_weights() for of in (taken, model))
+    for found, expected in zip(*weights, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert taken.metrics == model.metrics and taken.epochs == model.epochs
+
+
+@pytest.mark.parametrize(
+    ("system", "changes", "first", "said"),
+    [
+        ("gru4rec", {}, "comirec", "gru4rec has no first phase"),
+        ("timirec", {"pretraining": False}, "comirec", "timirec has no first phase"),
+        ("timirec", {"num_interests": 3}, "comirec", "num_interests is 2 there and would be 3"),
+        ("timirec", {}, "popularity", "'popularity' there and would be 'comirec'"),
+        ("timirec", {}, "nothing", "nothing is not a finished run"),
+    ],
+)
+def test_a_run_of_something_else_is_told(
+    frame, columns, tiny, runs, tmp_path, system, changes, first, said
+):
+    untrained = Recommender(system, **tiny, **changes)
+    with pytest.raises(UserError, match=said):
+        untrained.fit(frame, **columns, run=tmp_path / "run", pretrained=runs / first)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_on_another_log_is_told(newer, columns, tiny, runs):
+    untrained = Recommender(num_interests=2, **tiny)
+    with pytest.raises(UserError, match="The log has changed since"):
+        untrained.fit(newer, **columns, pretrained=runs / "comirec", silent=True)
