@@ -131,9 +131,13 @@ def target_similarity(interests, target):
     Returns:
         float [batch, K], from −1 to 1.
     """
-    interests = ops.normalize(interests, axis=-1, epsilon=1e-8)
-    target = ops.normalize(target, axis=-1, epsilon=1e-8)
-    return ops.sum(interests * target[:, None, :], axis=-1)
+    return ops.sum(_unit(interests) * _unit(target)[:, None, :], axis=-1)
+
+
+def _unit(vectors):
+    # Unlike that of Keras' function, the gradient at zero is a number: padding may be zero.
+    squared = ops.sum(vectors**2, axis=-1, keepdims=True)
+    return vectors * ops.rsqrt(ops.maximum(squared, 1e-16))
 
 
 def distillation_loss(similarity, logits, temperature: float, stop_gradient: bool = True):
