@@ -57,6 +57,27 @@ def test_losses_and_gradients_are_those_of_instances(variant):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
+def test_gradients_are_numbers_where_the_vector_of_padding_is_zero():
+    model = make("timirec, joint", stddev=0.5)
+    for table in model.tables:
+        table.assign(np.asarray(table) * (np.arange(ITEMS + 1) > 0)[:, None])
+    (windows,) = task_of([[1, 2, 3], [4, 5, 6, 7, 8]], "user").batches(
+        2 * LENGTH, np.random.default_rng(1)
+    )
+    assert (windows["weight"] == 0).any()
+    weights = [variable.value for variable in model.state.values() if variable.trainable]
+
+    # As compiled: XLA's derivative of Keras' normalize is none at zero.
+    @tf.function(jit_compile=True, autograph=False)
+    def gradients():
+        with tf.GradientTape() as tape:
+            total = tf.reduce_sum(model.compute_loss(windows) * windows["weight"])
+        return tape.gradient(total, weights)
+
+    for each in gradients():
+        assert np.isfinite(tf.convert_to_tensor(each)).all()
+
+
 @settings(deadline=None)
 @given(
     st.lists(st.lists(st.integers(1, ITEMS), min_size=1, max_size=4 * LENGTH), min_size=1),
