@@ -113,7 +113,7 @@ def train(
     resume: bool,
     out: Path | None,
     worker_timeout: int,
-    pretrained: Path | None,
+    pretrained: Path | None = None,
 ) -> None:
     """Trains, evaluates, fills the run folder and exports.
 

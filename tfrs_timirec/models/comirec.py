@@ -41,7 +41,9 @@ class ComiRec(MultiInterest):
 
     @property
     def title(self) -> str:
-        return "ComiRec+" if self.settings.transformer else "ComiRec"
+        if self.settings.transformer:
+            return "ComiRec+"
+        return "ComiRec, positions" if self.settings.positions else "ComiRec"
 
     @classmethod
     def build_tower(cls, num_items, settings, initializer, seed) -> keras.Model:
