@@ -82,6 +82,12 @@ on_history = pytest.mark.parametrize(
 )
 
 
+@pytest.fixture(autouse=True)
+def initial_weights():
+    """The weights of a test's layers depend on no other test."""
+    INITIALIZER.seed.state.assign([1, 0])
+
+
 def _vectors(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
@@ -98,6 +104,24 @@ def test_padding_on_the_right_changes_nothing(make):
     outputs = layer(inputs, mask=MASK)
     assert np.ptp(outputs) > 0.01
     _equal(layer(padded, mask=np.pad(MASK, ((0, 0), (0, 3)))), outputs)
+
+
+@pytest.mark.parametrize("positions", [False, True])
+def test_prefixes_are_computed_in_the_precision_of_the_layer(positions):
+    layer = SelfAttentiveExtractor(
+        INTERESTS,
+        positions=positions,
+        max_length=9,
+        kernel_initializer=INITIALIZER,
+        dtype="mixed_bfloat16",
+    )
+    inputs = keras.ops.cast(_vectors(BATCH, LENGTH, WIDTH), "bfloat16")
+    whole = layer(inputs)
+    found = layer.of_prefixes(inputs)
+    assert found.dtype == whole.dtype == "bfloat16"
+    np.testing.assert_allclose(
+        *(keras.ops.cast(of, "float32") for of in (found[:, -1], whole)), rtol=0.05, atol=0.05
+    )
 
 
 @on_history

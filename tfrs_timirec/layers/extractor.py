@@ -134,11 +134,13 @@ class SelfAttentiveExtractor(keras.layers.Layer):
             raise ValueError("With a transformer each history has to be computed by itself.")
         x = self.drop(inputs, training=training)
         n = inputs.shape[1]
-        inner = ops.matmul(x, self.inner.kernel)[:, None] + self.inner.bias
+        # W1 and its bias by themselves, for x may be of a lower precision than they are.
+        kernel, bias = (ops.cast(w, x.dtype) for w in (self.inner.kernel, self.inner.bias))
+        inner = ops.matmul(x, kernel)[:, None] + bias
         if self.positions:
             # An item's distance to the end, and so what is added to it, is another in each prefix.
             added = self.position.of_prefixes(n)
-            inner += ops.matmul(added, self.inner.kernel)[None]
+            inner += ops.matmul(added, kernel)[None]
         scores = self.heads(self.inner.activation(inner))
         seen = ops.reshape(ops.tril(ops.ones((n, n), dtype="bool")), (1, n, n, 1))
         attention = ops.softmax(ops.where(seen, scores, -1e9), axis=2)

@@ -68,10 +68,13 @@ class _PositionEmbedding(keras.layers.Layer):
 
     def call(self, inputs, mask=None):
         check_length(inputs, self.max_length)
-        places = self.places(real_items(inputs, mask))
+        return inputs + self._added(real_items(inputs, mask))
+
+    def _added(self, mask):
+        """The rows of the table that belong to a mask [..., n]: float [..., n, D]."""
         # A product, for the gradient of a lookup adds its rows up one after the other.
-        chosen = ops.one_hot(places, self.max_length + 1, dtype=inputs.dtype)
-        return inputs + ops.matmul(chosen, self.table)
+        chosen = ops.one_hot(self.places(mask), self.max_length + 1, dtype=self.compute_dtype)
+        return ops.matmul(chosen, ops.cast(self.table, self.compute_dtype))
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -123,11 +126,7 @@ class DistanceToEndEmbedding(_PositionEmbedding):
             float [n, n, D]: at t, j what item j has in the history up to item t; item j is not in
             it if j > t.
         """
-        beginnings = ops.tril(ops.ones((length, length), dtype="bool"))
-        return ops.matmul(
-            ops.one_hot(self.places(beginnings), self.max_length + 1, dtype=self.compute_dtype),
-            self.table,
-        )
+        return self._added(ops.tril(ops.ones((length, length), dtype="bool")))
 
 
 @keras.saving.register_keras_serializable("tfrs_timirec")
