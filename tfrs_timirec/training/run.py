@@ -5,7 +5,7 @@ import io
 import json
 import platform
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -105,11 +105,9 @@ class Run:
             )
         if not (self.folder / _METRICS).exists():
             raise UserError(f"{self.folder} is not a finished run: train it first.")
-        sections = ("data", "model")
-        ours, theirs = (
-            flat({section: asdict(of)[section] for section in sections})
-            for of in (replace(settings, model=model), self.settings())
-        )
+        there = self.settings()
+        ours = flat({"data": asdict(settings.data), "model": asdict(model)})
+        theirs = flat({"data": asdict(there.data), "model": asdict(there.model)})
         for name, value in ours.items():
             if name not in ELSEWHERE and value != theirs.get(name):
                 raise UserError(
