@@ -92,6 +92,7 @@ def test_which_of_equal_items_is_found_does_not_matter(equal):
     assert ScannSearch(items, tf.constant(queries), ExportSettings()).recall >= 0.95
 
 
+@pytest.mark.long
 def test_int8_vectors_take_less_memory_and_the_scores_are_exact(recommenders, exports, tmp_path):
     settings = ExportSettings(k=5, quantize="int8")
     (version,), _ = publish(recommenders["comirec"], tmp_path, settings, ["scann"])

@@ -24,5 +24,6 @@ def test_importing_the_package_and_the_layers_changes_nothing_in_the_process(bac
     run_script(backend, "import_alone.py")
 
 
+@pytest.mark.long
 def test_tf_keras_stays_keras_3_beside_the_recommender():
     run_script("tensorflow", "tf_keras_stays.py")

@@ -113,6 +113,7 @@ def test_a_taken_port_is_named(arguments, tmp_path):
     assert errors.startswith(f"error: Worker 0 cannot listen on port {port}")
 
 
+@pytest.mark.long
 def test_workers_of_different_settings_are_told_apart(arguments, tmp_path):
     command = ["-m", "tfrs_timirec.train", *arguments, f"--run={tmp_path / 'run'}"]
     (chief, _), (code, errors) = run_all([command, [*command, "--seed=8"]], cluster(2))
