@@ -122,7 +122,7 @@ class SelfAttentiveExtractor(keras.layers.Layer):
 
         Args:
             inputs: float [batch, n, D], the embeddings of the items, padding on the right.
-            training: Whether dropout is active.
+            training: Whether dropout is active; here it drops nothing of the positions.
 
         Returns:
             float [batch, n, K, D]: at t what the layer gives for the items up to t.
