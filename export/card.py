@@ -35,7 +35,7 @@ def model_card(
     Returns:
         The text of the card.
     """
-    trained, sequences = recommender.settings, recommender.sequences
+    trained, sequences = recommender.trained_with, recommender.sequences
     # The index of ScaNN, where there is one, is as its package reads it.
     packages = [*PACKAGES, *models()[1:]]
     lines = [

@@ -90,8 +90,8 @@ class TLS:
 class Client:
     """Asks a server for recommendations. Usable as a context manager; safe to share by threads.
 
-    A call is tried again with a growing pause while the server is unavailable, overloaded or
-    stopping, until the deadline.
+    A call is tried again, three times with growing pauses that add up to most of a second, while
+    the server is unavailable, overloaded or stopping, but not after the deadline.
 
     Args:
         address: `host:port`.
@@ -117,7 +117,12 @@ class Client:
         with without_tensorflow():
             from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-        options = [("grpc.service_config", json.dumps(RETRIES)), ("grpc.enable_retries", 1)]
+        options = [
+            ("grpc.service_config", json.dumps(RETRIES)),
+            ("grpc.enable_retries", 1),
+            # The server bounds what it answers; gRPC would refuse more than 4 MiB.
+            ("grpc.max_receive_message_length", -1),
+        ]
         if tls:
             files = (tls.authorities, tls.key, tls.certificate)
             credentials = grpc.ssl_channel_credentials(*(path and _read(path) for path in files))
@@ -444,6 +449,10 @@ def ask(
                 (items,) = client.diverse([history], diversity, k, exclude, among=among)
         except grpc.RpcError as error:
             raise UserError(f"{error.code().name}: {error.details()}") from None
+        except OverflowError:
+            raise UserError(
+                "A number is too large: give a k of at most 2,147,483,647, and ids of 64 bits."
+            ) from None
         except ValueError:
             raise UserError("The ids of this model are integers: give integers.") from None
     Console().print(_items_table(items), *tables)

@@ -1,10 +1,9 @@
 """What a request may ask for, before memory is taken for it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 from tfrs_timirec.export.server.errors import invalid
 from tfrs_timirec.export.server.settings import ServerSettings
@@ -13,21 +12,21 @@ from tfrs_timirec.export.server.settings import ServerSettings
 MOST_DIMENSIONS = 8
 
 
-def check_shapes(inputs: Mapping[str, TensorProto], settings: ServerSettings) -> None:
-    """Refuses shapes that are too large; a shape of millions of rows takes only a few bytes.
+def check_shapes(shapes: Mapping[str, Sequence[int]], settings: ServerSettings) -> None:
+    """Refuses shapes that are too large; one of millions of rows takes only a few bytes.
 
     Args:
-        inputs: The request's tensors by name.
+        shapes: Of the request's inputs by name.
         settings: The bounds.
 
     Raises:
         RequestError: If an input has too many dimensions, rows or values.
     """
-    for name, proto in inputs.items():
-        dimensions = len(proto.tensor_shape.dim)
-        if dimensions > MOST_DIMENSIONS:
-            raise invalid(f"The input {name} has {dimensions} dimensions.")
-    shapes = {name: [d.size for d in proto.tensor_shape.dim] for name, proto in inputs.items()}
+    for name, shape in shapes.items():
+        if len(shape) > MOST_DIMENSIONS:
+            raise invalid(
+                f"The input {name} has {len(shape)} dimensions; at most {MOST_DIMENSIONS} may be."
+            )
     rows = 1
     for name, shape in shapes.items():
         if shape and shape[0] > settings.request_rows:

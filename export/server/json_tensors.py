@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -10,8 +10,9 @@ from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 
 from tfrs_timirec.export import messages
-from tfrs_timirec.export.server.bounds import MOST_DIMENSIONS
+from tfrs_timirec.export.server.bounds import check_shapes
 from tfrs_timirec.export.server.errors import invalid
+from tfrs_timirec.export.server.settings import ServerSettings
 from tfrs_timirec.export.server.tensors import check_names
 
 BYTES = "b64"
@@ -20,7 +21,9 @@ KINDS = {"O": ("strings", str), "f": ("numbers", (int, float)), "b": ("true or f
 INTEGERS = ("integers", int)
 
 
-def read_request(body: object, signature: SignatureDef, request: PredictRequest) -> bool:
+def read_request(
+    body: object, signature: SignatureDef, request: PredictRequest, settings: ServerSettings
+) -> bool:
     """Fills in the inputs of a request.
 
     Args:
@@ -28,12 +31,14 @@ def read_request(body: object, signature: SignatureDef, request: PredictRequest)
             tensors by name. Where the signature has one input, its name may be left out.
         signature: What is asked.
         request: Where the inputs go.
+        settings: The bounds of their shapes.
 
     Returns:
         Whether the answer goes by rows.
 
     Raises:
-        RequestError: If the body is something else, or its values are not of the signature's types.
+        RequestError: If the body is something else, too large, or its values are not of the
+            signature's types.
     """
     if not isinstance(body, dict) or ("instances" in body) == ("inputs" in body):
         raise invalid("The body must be a JSON object with either instances or inputs.")
@@ -42,9 +47,12 @@ def read_request(body: object, signature: SignatureDef, request: PredictRequest)
     if not isinstance(inputs, dict) or _is_bytes(inputs):
         inputs = {_only(signature.inputs, "input"): inputs}
     check_names(inputs, signature)
+    shapes = {name: _shape(value) for name, value in inputs.items()}
+    # Before each value is looked at, which takes a microsecond or two.
+    check_shapes(shapes, settings)
     for name, value in inputs.items():
-        dtype = tf.dtypes.as_dtype(signature.inputs[name].dtype)
-        messages.write(request.inputs[name], _array(name, value, np.dtype(dtype.as_numpy_dtype)))
+        dtype = np.dtype(tf.dtypes.as_dtype(signature.inputs[name].dtype).as_numpy_dtype)
+        messages.write(request.inputs[name], _array(name, value, shapes[name], dtype))
     return by_row
 
 
@@ -93,17 +101,21 @@ def _is_bytes(value: object) -> bool:
     return isinstance(value, dict) and value.keys() == {BYTES}
 
 
-def _array(name: str, value: object, dtype: np.dtype) -> np.ndarray:
+def _shape(value: object) -> list[int]:
+    """That of nested lists which are rectangular, by the first of each."""
+    shape = []
+    while isinstance(value, list):
+        shape.append(len(value))
+        value = value[0] if value else None
+    return shape
+
+
+def _array(name: str, value: object, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
     """An array of nested lists.
 
     Raises:
-        RequestError: If they are not rectangular, or a value is not of the type.
+        RequestError: If they are not of the shape, or a value is not of the type.
     """
-    shape = []
-    first = value
-    while isinstance(first, list) and len(shape) <= MOST_DIMENSIONS:
-        shape.append(len(first))
-        first = first[0] if first else None
     kind, types = KINDS.get(dtype.kind, INTEGERS)
     try:
         flat = [_checked(leaf, types) for leaf in _leaves(value, shape)]
@@ -115,7 +127,7 @@ def _array(name: str, value: object, dtype: np.dtype) -> np.ndarray:
     return array.reshape(shape)
 
 
-def _leaves(value: object, shape: list[int]) -> Iterator[object]:
+def _leaves(value: object, shape: Sequence[int]) -> Iterator[object]:
     if not shape:
         yield value
         return

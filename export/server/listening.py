@@ -26,13 +26,18 @@ def listen(
     Raises:
         UserError: If the address cannot be listened on.
     """
-    address = f"{settings.host}:{settings.port}"
+    address = f"{bracketed(settings.host)}:{settings.port}"
     try:
         if credentials:
             return server.add_secure_port(address, credentials)
         return server.add_insecure_port(address)
     except RuntimeError:
         raise UserError(f"{address} cannot be listened on: is the port taken?") from None
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands before a port: an address of IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def serve_metrics(settings: ServerSettings) -> None:

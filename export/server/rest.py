@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataRequest, SignatureDefMap
@@ -28,6 +28,7 @@ from tfrs_timirec.errors import UserError
 from tfrs_timirec.export.server.draining import Door
 from tfrs_timirec.export.server.errors import RequestError, exhausted, invalid, not_found
 from tfrs_timirec.export.server.json_tensors import read_request, write_response
+from tfrs_timirec.export.server.listening import bracketed
 from tfrs_timirec.export.server.requests import REQUEST_ID
 from tfrs_timirec.export.server.service import ModelService, PredictionService
 from tfrs_timirec.export.server.settings import ServerSettings
@@ -152,7 +153,7 @@ class Rest:
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))
         scheme = "https" if settings.certificate else "http"
-        return f"{scheme}://{host}:{listening.getsockname()[1]}"
+        return f"{scheme}://{bracketed(host)}:{listening.getsockname()[1]}"
 
     def stop(self) -> None:
         """Lets nothing new in; what was received is still answered."""
@@ -221,15 +222,16 @@ class Rest:
             raise RequestError(grpc.StatusCode.UNIMPLEMENTED, told)
         body = await self._body(request)
         name = body.get("signature_name", "") if isinstance(body, dict) else ""
-        if not isinstance(name, str):
-            raise invalid("The signature_name must be a string.")
         asked = PredictRequest(model_spec=_spec(request))
-        asked.model_spec.signature_name = name
+        try:
+            asked.model_spec.signature_name = name
+        except (TypeError, UnicodeEncodeError):
+            raise invalid("The signature_name must be a string of UTF-8.") from None
         by_row = False
 
         def fill(signature) -> None:
             nonlocal by_row
-            by_row = read_request(body, signature, asked)
+            by_row = read_request(body, signature, asked, self._settings)
 
         response = await self._prediction.Predict(asked, context, fill)
         return write_response(response, by_row)
@@ -254,12 +256,16 @@ class Rest:
 
     async def _body(self, request: Request) -> object:
         body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > self._settings.message_bytes:
-                raise exhausted(
-                    f"The body has more than {self._settings.message_bytes} bytes: ask for less."
-                )
+        try:
+            async for part in request.stream():
+                body += part
+                if len(body) > self._settings.message_bytes:
+                    raise exhausted(
+                        f"The body has more than {self._settings.message_bytes} bytes: ask for "
+                        f"less."
+                    )
+        except ClientDisconnect:
+            raise RequestError(grpc.StatusCode.CANCELLED, "The client has gone.") from None
         try:
             return json.loads(body)
         except (ValueError, RecursionError):
@@ -293,7 +299,9 @@ def _as_dict(message: Message) -> dict:
 class _Json(JSONResponse):
     def render(self, content: object) -> bytes:
         # TF-Serving, too, writes NaN and Infinity, which JSON does not know.
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        # Half of a pair of surrogates, which UTF-8 does not know, as JSON writes it.
+        return text.encode(errors="backslashreplace")
 
 
 async def _no_such_page(request: Request, error: HTTPException) -> Response:

@@ -18,7 +18,7 @@ from tfrs_timirec.export.server.batching import Batcher
 from tfrs_timirec.export.server.draining import Door
 from tfrs_timirec.export.server.errors import unavailable
 from tfrs_timirec.export.server.health import Health
-from tfrs_timirec.export.server.listening import listen
+from tfrs_timirec.export.server.listening import bracketed, listen
 from tfrs_timirec.export.server.memory import keep_what_is_there
 from tfrs_timirec.export.server.metrics import SERVING
 from tfrs_timirec.export.server.parsing import Parsing
@@ -94,7 +94,8 @@ async def serve(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
-    watching = asyncio.create_task(_watch(models, settings, health, f"{settings.host}:{port}"))
+    address = f"{bracketed(settings.host)}:{port}"
+    watching = asyncio.create_task(_watch(models, settings, health, address))
     await asyncio.wait([watching, stopped], return_when=asyncio.FIRST_COMPLETED)
     await _drain(server, rest, health, door, batcher, settings.drain_seconds)
     watching.cancel()
@@ -105,6 +106,7 @@ async def serve(
 
 async def _watch(models: Models, settings: ServerSettings, health: Health, address: str) -> None:
     """Looks at the folder again and again, and loads what is new."""
+    warned = False
     while True:
         try:
             for name, found in await models.look():
@@ -113,6 +115,9 @@ async def _watch(models: Models, settings: ServerSettings, health: Health, addre
                 await health.tell()
         except OSError as error:
             log.error("The folder of the models cannot be read: %s", error)
+        if not (models.names or warned):
+            warned = True
+            log.warning("There is no model yet: put one into the folder, as MODEL/VERSION.")
         for name, version in models.loaded.items():
             SERVING.labels(name).set(version.number)
         if models.loaded and not health.ready:

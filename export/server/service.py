@@ -52,7 +52,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         Args:
             request: The question.
             context: Of the request.
-            fill: Fills in the inputs of a request that could not be read without the signature.
+            fill: Fills in the inputs of a request that could not be read without the signature, and
+                checks their shapes before.
         """
         async with observed(context) as asked:
             version = _version(self._models, request.model_spec)
@@ -65,7 +66,12 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             definition = version.signatures[signature]
             if fill:
                 fill(definition)
-            check_shapes(request.inputs, self._settings)
+            else:
+                shapes = {
+                    name: [dimension.size for dimension in tensor.tensor_shape.dim]
+                    for name, tensor in request.inputs.items()
+                }
+                check_shapes(shapes, self._settings)
             inputs = read_inputs(request.inputs, definition)
             check_answer(inputs, self._settings)
             wanted = _outputs(request, definition.outputs)

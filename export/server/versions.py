@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import logging
+import os
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -141,6 +142,7 @@ class Models:
         self._models: dict[str, Model] = {}
         self._looker = ThreadPoolExecutor(1, "looker")
         self._seen: dict[Path, tuple] | None = None
+        self._unreadable: set[Path] = set()
         self._release_until = 0.0
 
     @property
@@ -208,16 +210,21 @@ class Models:
     def _look(self) -> list[tuple[str, Found]]:
         if time.monotonic() < self._release_until:
             give_memory_back()
+        candidates = {}
         for folder in sorted(path for path in self._folder.iterdir() if path.is_dir()):
-            if folder.name not in self._models and numbered_versions(folder):
-                # A new dictionary: the event loop may be reading the old one.
-                self._models = {**self._models, folder.name: Model(folder)}
-        # A model whose last version was removed goes on serving it, as in TF-Serving.
-        candidates = {
-            name: model.candidates()
-            for name, model in self._models.items()
-            if model.folder.is_dir()
-        }
+            try:
+                if folder.name not in self._models and numbered_versions(folder):
+                    # A new dictionary: the event loop may be reading the old one.
+                    self._models = {**self._models, folder.name: Model(folder)}
+                # A model whose last version was removed goes on serving it, as in TF-Serving.
+                if folder.name in self._models:
+                    candidates[folder.name] = self._models[folder.name].candidates()
+                self._unreadable.discard(folder)
+            except OSError as error:
+                # Of the others there are models to serve.
+                if folder not in self._unreadable:
+                    log.error("%s is passed over until it can be read: %s", folder, error)
+                self._unreadable.add(folder)
         before, self._seen = self._seen, {f.folder: f.contents for f in chain(*candidates.values())}
         to_load = []
         for name, found in candidates.items():
@@ -259,5 +266,13 @@ class Models:
 
 
 def _contents(version: Path) -> tuple:
-    files = ((path, path.stat()) for path in sorted(version.rglob("*")))
+    files = ((path, _status(path)) for path in sorted(version.rglob("*")))
     return tuple((str(path), s.st_size, s.st_mtime_ns, s.st_ino) for path, s in files)
+
+
+def _status(path: Path) -> os.stat_result:
+    """That of the file; of a link that leads nowhere, its own."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return path.lstat()

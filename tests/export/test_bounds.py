@@ -139,6 +139,7 @@ def test_the_savedmodel_refuses_too_many_rows_values_and_items(loaded, system, n
         refused(model, "At most 1000000 items may be asked for", history=history, k=1_001)
 
 
+@pytest.mark.long
 def test_the_savedmodel_bounds_what_an_answer_takes(recommenders, titles, tmp_path):
     settings = ExportSettings(
         k=5,
@@ -159,6 +160,7 @@ def test_the_savedmodel_bounds_what_an_answer_takes(recommenders, titles, tmp_pa
     refused(model, "Users times candidates times k", "diverse", k=13, **ask)
 
 
+@pytest.mark.long
 def test_small_bounds_leave_a_model_that_loads(recommenders, tmp_path):
     publish(recommenders["popularity"], tmp_path, ExportSettings(k=5, request_rows=8), ["exact"])
     assert Version("exact", 1, tmp_path / "exact" / "1").signatures

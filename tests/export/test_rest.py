@@ -2,6 +2,7 @@
 
 import base64
 import json
+import socket
 import subprocess
 import time
 
@@ -136,6 +137,10 @@ def test_the_metadata_are_the_signatures(server):
         ("exact", {**RECOMMEND, "inputs": {**HISTORY, "k": 61}}, 400, "k must be from 1 to 60"),
         ("exact", {"inputs": {"story": [["i1"]]}}, 400, "There is no input story"),
         ("exact", {"inputs": {"history": [["i1"]] * 2000}}, 400, "has 2000 rows"),
+        ("exact", {"inputs": {"history": [["i1"] * 1_000_001]}}, 400, "has 1000001 values"),
+        ("exact", {"inputs": {"history": [[[[[[[[[[]]]]]]]]]]}}, 400, "has 10 dimensions"),
+        ("exact", {"inputs": {"\ud800": []}}, 400, "There is no input \ud800"),
+        ("exact", {"signature_name": "\ud800", "inputs": {}}, 400, "must be a string"),
         ("exact", {"signature_name": 5, "inputs": {}}, 400, "must be a string"),
         ("exact", {"signature_name": "x", "inputs": {}}, 400, "There is no signature 'x'"),
         ("none", {"inputs": {}}, 404, "There is no model 'none'"),
@@ -177,6 +182,31 @@ def test_a_request_has_an_id_and_no_page_may_ask(server):
     while not any("mine exact/serving_default OK" in line for line in server.log):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_who_breaks_off_leaves_no_traceback(server):
+    host, port = server.url.split("/")[2].split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        head = "POST /v1/models/exact:predict HTTP/1.1\r\nHost: here\r\nContent-Length: 99\r\n\r\n"
+        connection.sendall(head.encode() + b"{")
+    # Some answers later its log would have one.
+    for _ in range(20):
+        assert predict(server, {"inputs": {"history": HISTORIES}}).status_code == 200
+    assert not any("Traceback" in line for line in server.log)
+
+
+@pytest.mark.long
+def test_an_address_of_ipv6(serve, exports):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("This machine has no IPv6.")
+    server = serve(exports["popularity"], "--host=::1", "--rest_port=0")
+    assert server.address.startswith("[::1]:") and server.url.startswith("http://[::1]:")
+    body = {"inputs": {"history": [["i1"]]}}
+    assert predict(server, body).json()["outputs"]["item_ids"]
+    with server.stub() as stub:
+        assert stub.Predict(request(history=[["i1"]]), timeout=20).outputs
 
 
 values = st.recursive(

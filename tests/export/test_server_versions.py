@@ -1,5 +1,6 @@
 """Versions come, are copied slowly, are broken and mended, and the server keeps up with them."""
 
+import asyncio
 import shutil
 import subprocess
 import time
@@ -12,6 +13,7 @@ from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 from tests.export.conftest import free_port, request, statuses
 from tests.processes import Popen
 from tfrs_timirec.export.saved import numbered_versions
+from tfrs_timirec.export.server import versions
 
 HISTORY = [[b"i1", b"i2"]]
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -53,6 +55,7 @@ def test_a_broken_version_is_passed_over(serve, models):
     assert statuses(server.address)[1].state == ModelVersionStatus.END
 
 
+@pytest.mark.long
 def test_a_broken_version_that_is_published_again_is_served(serve, models):
     server = serve(models)
     second = models / "exact" / "2"
@@ -67,6 +70,7 @@ def test_a_broken_version_that_is_published_again_is_served(serve, models):
     assert answering(server) == 2
 
 
+@pytest.mark.long
 def test_a_version_that_is_copied_slowly_is_served(serve, models):
     server = serve(models, "--poll_seconds=0.05")
     first, second = models / "exact" / "1", models / "exact" / "2"
@@ -90,6 +94,34 @@ def test_folders_that_are_no_versions_harm_nothing(serve, models):
     server = serve(models)
     assert answering(server) == 1
     assert statuses(server.address).keys() == {1}
+
+
+def test_a_link_that_leads_nowhere_is_a_broken_version(serve, models):
+    second = models / "exact" / "2"
+    second.mkdir()
+    (second / "saved_model.pb").symlink_to(models / "nowhere")
+    server = serve(models)
+    assert answering(server) == 1
+    assert wait_for(server, 2, ModelVersionStatus.END).status.error_message
+    shutil.copytree(models / "exact" / "1", models / "exact" / ".3.part")
+    (models / "exact" / ".3.part").rename(models / "exact" / "3")
+    wait_for(server, 3, ModelVersionStatus.AVAILABLE)
+
+
+def test_a_folder_that_cannot_be_read_keeps_no_other_from_serving(models, monkeypatch, caplog):
+    (models / "lost+found").mkdir()
+    of_folder = versions.numbered_versions
+
+    def numbered(folder):
+        if folder.name == "lost+found":
+            raise PermissionError("no permission")
+        return of_folder(folder)
+
+    monkeypatch.setattr(versions, "numbered_versions", numbered)
+    looked_at = versions.Models(models)
+    for _ in range(3):
+        assert [name for name, _ in asyncio.run(looked_at.look())] == ["exact"]
+    assert caplog.text.count("lost+found is passed over until it can be read") == 1
 
 
 def test_each_model_tells_whether_it_is_ready(models, tmp_path):
