@@ -86,3 +86,13 @@ def of_one_interest(tmp_path_factory) -> Path:
     recommender = Recommender("popularity", core=1, negatives=20)
     recommender.fit(log(), user="user", item="item", time="time", silent=True).save(model)
     return kept(model, ExportSettings(), lambda told: None)
+
+
+@pytest.fixture(scope="session")
+def of_times(eagerly, tmp_path_factory) -> Path:
+    """What the explorer keeps of a system that reads times, without titles."""
+    model = tmp_path_factory.mktemp("times") / "model"
+    recommender = Recommender("tisasrec", core=1, negatives=20, embedding_size=16, max_epochs=1)
+    with eagerly():
+        recommender.fit(log(), user="user", item="item", time="time", silent=True).save(model)
+    return kept(model, ExportSettings(), lambda told: None)

@@ -249,7 +249,7 @@ def test_the_map_tells_and_takes_the_item_under_the_pointer(show):
     page = show()
     page.get_by_label("PCA").check()
     settled(page)
-    page.get_by_role("button", name="Start empty").click()
+    assert page.locator(".history h2").inner_text().startswith("User u")
     canvas = page.get_by_role("img", name=re.compile("60 items by PCA"))
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
@@ -262,7 +262,9 @@ def test_the_map_tells_and_takes_the_item_under_the_pointer(show):
     name = tooltip.inner_text()
     page.mouse.down()
     page.mouse.up()
-    expect(page.locator(".history .items .title")).to_have_text([name])
+    expect(page.locator(".history .items .title").first).to_have_text(name)
+    # What that user went on to is not what came next to this history.
+    expect(page.locator(".history h2")).to_have_text("A user of yours")
 
 
 @screens
@@ -278,22 +280,42 @@ def test_nothing_is_wider_than_the_screen_and_axe_finds_nothing_serious(show, sc
     assert not serious, [(v["id"], [node["html"] for node in v["nodes"]]) for v in serious]
 
 
-def test_one_interest_is_shown_as_one(browser, of_one_interest):
-    with alone(of_one_interest / MODELS / "exact" / "1") as url, socket.socket() as listening:
-        app = site(of_one_interest / DATA, "exact", model_url(url, "exact"))
+@contextmanager
+def page_of(browser, kept: Path):
+    """The page of another model."""
+    with alone(kept / MODELS / "exact" / "1") as url, socket.socket() as listening:
+        app = site(kept / DATA, "exact", model_url(url, "exact"))
         running = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         listening.bind(("127.0.0.1", 0))
         thread = threading.Thread(target=running.run, args=[[listening]], daemon=True)
         thread.start()
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{listening.getsockname()[1]}/")
+        yield page
+        page.close()
+        running.should_exit = True
+        thread.join()
+
+
+@pytest.mark.long
+def test_one_interest_is_shown_as_one(browser, of_one_interest):
+    with page_of(browser, of_one_interest) as page:
         expect(page.get_by_role("heading", name="One interest")).to_be_visible()
         expect(page.get_by_role("list", name="Ranking").get_by_role("listitem")).to_have_count(10)
         expect(page.get_by_role("slider", name="Weight")).to_have_count(0)
         expect(page.get_by_text("for a map")).to_be_visible()
-        page.close()
-        running.should_exit = True
-        thread.join()
+
+
+@pytest.mark.long
+def test_a_history_that_is_made_up_has_times(browser, of_times):
+    with page_of(browser, of_times) as page:
+        page.get_by_role("button", name="Start empty").click()
+        for item in ("i10", "i20", "i30"):
+            choose(page, "Add an item", item)
+        settled(page)
+        expect(page.get_by_role("alert")).to_have_text("")
+        expect(page.locator(".history .items .title")).to_have_count(3)
+        expect(page.get_by_role("list", name="Ranking").get_by_role("listitem")).to_have_count(10)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 SPREAD_USERS = 200
 SPREAD_AT = 40
+# The values of an input at most: the page asks for all items of categories, in several rows each.
+INPUT_ELEMENTS = 2**31 - 1
 DATA, MODELS, MODEL = "data", "models", "exact"
 _ABOUT = "about.json"
 
@@ -52,7 +54,7 @@ def kept(model: Path, settings: ExportSettings, tell: Callable[[str], object]) -
 
 def _key(model: Path, settings: ExportSettings) -> str:
     """Another one for other content: of the model, the titles, or this code."""
-    parts: list[Any] = [FORMAT, __version__]
+    parts: list[Any] = [FORMAT, __version__, INPUT_ELEMENTS]
     try:
         parts.append(file_digest(model / "recommender.json"))
     except OSError:
@@ -109,7 +111,8 @@ def _write(
     write("items.json", tables.items(recommender, titles, categories))
     write("users.json", tables.users(recommender))
     tell("Exporting the model …")
-    publish(recommender, folder / MODELS, settings, [MODEL])
+    unbounded = replace(settings, input_elements=INPUT_ELEMENTS)
+    publish(recommender, folder / MODELS, unbounded, [MODEL])
     tell(f"Placing {store.num_items:,} items on the map …")
     write(
         "maps.json", maps(recommender.item_vectors(), recommender.counts, recommender.settings.seed)

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from tfrs_timirec.data.instances import Instances, evaluation_instances
-from tfrs_timirec.data.splits import split_of
+from tfrs_timirec.data.instances import Instances
 from tfrs_timirec.evaluation.interests import calibration, observe, perplexity
 from tfrs_timirec.evaluation.ranking import Ranker
 from tfrs_timirec.models.base import SequentialRecommender
@@ -73,13 +72,11 @@ def quality(recommender: Recommender) -> dict[str, Any]:
 
 def _targets(recommender: Recommender) -> Instances:
     """Known test targets of users with a known history."""
-    settings, store = recommender.settings, recommender.sequences
-    split = split_of(store, settings.data)
-    targets = evaluation_instances(store, split, "test", settings.model.history_length)
+    targets = recommender.tested
     histories = targets.histories(np.arange(len(targets)), targets.max_length)
     usable = np.flatnonzero(histories.any(axis=1) & (targets.positives > 0))
     if len(usable) > TARGETS:
-        rng = np.random.default_rng(settings.seed)
+        rng = np.random.default_rng(recommender.settings.seed)
         usable = np.sort(rng.choice(usable, TARGETS, replace=False))
     return targets.chosen(usable)
 

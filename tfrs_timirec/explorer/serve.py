@@ -16,7 +16,7 @@ import urllib3
 import uvicorn
 
 from tfrs_timirec.errors import UserError, cleaning
-from tfrs_timirec.explorer.kept import DATA, MODEL, MODELS, kept
+from tfrs_timirec.explorer.kept import DATA, INPUT_ELEMENTS, MODEL, MODELS, kept
 from tfrs_timirec.explorer.site import HOST, model_url, site
 from tfrs_timirec.export.settings import ExportSettings
 from tfrs_timirec.training.run import model_in
@@ -87,6 +87,7 @@ def _server(models: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "tfrs_timirec.export.server", str(models)]
     command += ["--port=0", f"--rest_port={port}", f"--drain_seconds={DRAIN_SECONDS}"]
+    command += [f"--input_elements={INPUT_ELEMENTS}"]
     start = partial(subprocess.Popen, command, stderr=subprocess.PIPE, text=True)
     first = process = start()
     told: deque[str] = deque(maxlen=1)

@@ -5,8 +5,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tfrs_timirec.data.instances import evaluation_instances
-from tfrs_timirec.data.splits import split_of
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.recommender import Recommender
 
@@ -67,9 +65,7 @@ def users(recommender: Recommender) -> dict[str, Any]:
         drawn by the seed.
     """
     settings, store = recommender.settings, recommender.sequences
-    targets = evaluation_instances(
-        store, split_of(store, settings.data), "test", settings.model.history_length
-    )
+    targets = recommender.tested
     begin, end = store.offsets[:-1], store.offsets[1:].copy()
     coming = np.full(store.num_users, -1)
     tested, first = np.unique(targets.users, return_index=True)

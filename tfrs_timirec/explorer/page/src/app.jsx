@@ -77,8 +77,8 @@ function userOf({ about, users }, number) {
 
 /** The user with another newest item, of whom it is not known any more what came next. */
 export function withItem(user, item) {
-  const times = user.times.length ? [...user.times, user.times.at(-1)] : user.times;
-  return { ...user, history: [...user.history, item], times };
+  const times = [...user.times, user.times.at(-1) ?? 0];
+  return { ...user, number: null, next: -1, history: [...user.history, item], times };
 }
 
 /**

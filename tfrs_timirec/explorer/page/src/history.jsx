@@ -50,7 +50,7 @@ export function History({ data, user, setUser, choose, answer }) {
         label="Add an item"
         texts={titles}
         order={popular}
-        choose={(item) => edit(withItem(user, item))}
+        choose={(item) => setUser(withItem(user, item))}
         note={(item) => `${items.counts[item].toLocaleString("en")}×`}
       />
       <h3>History, newest first</h3>
