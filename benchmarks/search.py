@@ -31,6 +31,7 @@ from tfrs_timirec.models.losses import (
     distillation_loss,
     label_aware_interest,
     routing_variance,
+    sampled_softmax_loss,
     softmax_loss,
     target_similarity,
 )
@@ -215,16 +216,16 @@ class Group:
             is_touched = (byte >> (7 - drawn % 8)) & 1
             negative = jnp.take_along_axis(drawn, jnp.argmin(is_touched, 1)[:, None], 1)[:, 0]
             return bpr_loss(query, target, table[negative])
-        others, correction = jnp.arange(1, self.log.num_items + 1), 0.0
-        if kind == "sampled_softmax":
-            others = jax.random.randint(key, (len(positive),), 1, self.log.num_items + 1)
-            correction = np.log((self.log.num_items - 1) / len(positive))
-        return softmax_loss(
-            jnp.sum(query * target, axis=-1),
+        score, smoothing = jnp.sum(query * target, axis=-1), self.model["label_smoothing"]
+        if kind == "softmax":
+            return softmax_loss(score, query @ table[1:].T, smoothing)
+        others = jax.random.randint(key, (len(positive),), 1, self.log.num_items + 1)
+        return sampled_softmax_loss(
+            score,
             query @ table[others].T,
             positive[:, None] != others,
-            correction,
-            self.model["label_smoothing"],
+            np.log((self.log.num_items - 1) / len(positive)),
+            smoothing,
             self.model["hardness"],
         )
 

@@ -28,7 +28,7 @@ MAY_IMPORT = {
         *("config", "data", "evaluation", "export", "models", "recommender", "training"),
     },
     "comparison": {
-        *("config", "data", "evaluation", "export", "models", "pages", "recommender"),
+        *("config", "data", "evaluation", "export", "models", "pages", "recommender", "training"),
     },
 }
 EVERYWHERE = {"errors", "files", "memory", "quiet", "ranges", "tfrs"}

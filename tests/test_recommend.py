@@ -90,9 +90,8 @@ def test_a_folder_of_something_else(trained, tmp_path):
         write_shards(folder, tmp_path / "new", 61)
 
 
-@pytest.mark.parametrize(
-    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_goes_on(trained, tmp_path, number):
     _, folder = trained
     out = tmp_path / "recs"

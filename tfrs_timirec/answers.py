@@ -9,6 +9,19 @@ import pyarrow as pa
 from tfrs_timirec.data.instances import Instances
 from tfrs_timirec.retrieval import Best
 
+# Those beside the log's own, of any answer.
+COLUMNS = (
+    "because",
+    "history",
+    "interest",
+    "position",
+    "rank",
+    "score",
+    "share",
+    "similar",
+    "weight",
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Question:

@@ -1,6 +1,5 @@
 """`python -m tfrs_timirec.compare`: trains systems and compares them in a report."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,12 +23,10 @@ def _main() -> None:
         DEFAULT_SYSTEM,
         ConfigFile,
         add_settings,
-        check_configs,
         plain,
         settings_from,
     )
 
-    check_configs(sys.argv[1:])
     parser = ArgumentParser(
         prog=program("compare"),
         description="Trains what is missing of a comparison, and writes its report.",

@@ -14,7 +14,17 @@ from jsonargparse.typing import restricted_string_type
 
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.models.settings import ModelSettings
-from tfrs_timirec.ranges import Count, Elements, Rate, Rating, Scale, ScaleOrNone, Seed, Size
+from tfrs_timirec.ranges import (
+    Count,
+    Elements,
+    Rate,
+    Rating,
+    Scale,
+    ScaleOrNone,
+    Seed,
+    Share,
+    Size,
+)
 
 MetricName = restricted_string_type(
     "MetricName", r"^((HR|NDCG|Recall|Precision|MAP)@[1-9]\d{0,5}|MRR)$"
@@ -95,8 +105,12 @@ class TrainingSettings:
             a user's items, cut into windows of L where there are more, and all their targets at
             once, of which a step then has at most `batch_size`.
         learning_rate: Adam's step size.
+        second_learning_rate: That of the second phase, which begins with trained interests; null
+            for the same.
         schedule: How it changes: `constant`, or falling to 0 over `max_epochs` as a `cosine`.
         weight_decay: L2 coefficient, added to the gradient.
+        item_dropout: Share of the items of a history that are left out, others in each epoch; by
+            user, also as targets. It helps where the log is short, and costs more epochs.
         initial_stddev: Standard deviation of the initial weights.
         max_epochs: The most epochs of a phase.
         patience: Epochs without a better validation metric after which a phase stops.
@@ -110,8 +124,10 @@ class TrainingSettings:
     batch_size: Size = 256
     unit: Literal["instance", "user"] = "instance"
     learning_rate: Rate = 1e-3
+    second_learning_rate: Rate | None = None
     schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: ScaleOrNone = 1e-6
+    item_dropout: Share = 0.0
     initial_stddev: Scale = 0.01
     max_epochs: Count = 200
     patience: Count = 20
@@ -170,10 +186,7 @@ class ConfigFile(ActionConfigFile):
 
     @staticmethod
     def apply_config(parser: ArgumentParser, cfg: Namespace, dest: str, value: str) -> None:
-        path = config_path(value)
-        empty = path.is_file() and not read_yaml(path)
-        ActionConfigFile.apply_config(parser, cfg, dest, "{}" if empty else str(path))
-        cfg[dest][-1] = value
+        _apply(parser, cfg, dest, value, skipped=set())
 
 
 class DataConfigFile(ConfigFile):
@@ -182,10 +195,29 @@ class DataConfigFile(ConfigFile):
     @staticmethod
     def apply_config(parser: ArgumentParser, cfg: Namespace, dest: str, value: str) -> None:
         skipped = {field.name for field in fields(Settings)} - {"data", "seed"}
-        values = read_yaml(config_path(value))
-        wanted = {name: of for name, of in values.items() if name not in skipped}
-        ActionConfigFile.apply_config(parser, cfg, dest, json.dumps(wanted))
-        cfg[dest][-1] = value
+        _apply(parser, cfg, dest, value, skipped)
+
+
+def _apply(
+    parser: ArgumentParser, cfg: Namespace, dest: str, value: str, skipped: set[str]
+) -> None:
+    """Applies a file without what is skipped or empty; raises UserError for unknown sections."""
+    path = config_path(value)
+    names = [action.dest.split(".") for action in parser._actions]
+    known = {first for first, *_ in names}
+    sections = {first for first, *rest in names if rest}
+    values = {}
+    for name, of in read_yaml(path).items():
+        if name in skipped or (of is None and name in sections):
+            continue
+        if name.split(".")[0] not in known:
+            raise UserError(
+                f"{path} has {name}, which {parser.prog} does not take: leave it out, or give the "
+                "file to the command that it is for."
+            )
+        values[name] = of
+    ActionConfigFile.apply_config(parser, cfg, dest, json.dumps(values))
+    cfg[dest][-1] = value
 
 
 def config_path(name: str | Path) -> Path:
@@ -402,18 +434,6 @@ def _check_depth(text: str) -> None:
         depth += isinstance(token, _BEGINS) - isinstance(token, _ENDS)
         if depth > _DEEPEST:
             raise ValueError(f"it is nested more than {_DEEPEST} deep")
-
-
-def check_configs(arguments: Sequence[str]) -> None:
-    """Reads each file that follows `--config`, whose faults the main parser would report at length.
-
-    Raises:
-        UserError: If one is missing or damaged.
-    """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--config", action="append", default=[], type=Path)
-    for name in parser.parse_known_args(arguments)[0].config:
-        read_yaml(config_path(name))
 
 
 def settings_named(system: str, values: dict[str, Any]) -> Settings:

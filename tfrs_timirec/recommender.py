@@ -16,7 +16,7 @@ from rich.console import Console
 
 from tfrs_timirec import answers, data, saving
 from tfrs_timirec.config import Settings, checked, config_path, read_settings, settings_named
-from tfrs_timirec.data.instances import Instances, whole_histories
+from tfrs_timirec.data.instances import Instances, evaluation_instances, whole_histories
 from tfrs_timirec.data.metadata import read_categories
 from tfrs_timirec.data.splits import split_of
 from tfrs_timirec.data.store import SequenceStore
@@ -130,8 +130,14 @@ class Recommender:
         recommender.epochs = []
         recommender._epochs_run = []
         recommender._kind = "pandas"
+        recommender._refitted = False
         recommender._system = recommender._sequences = recommender._retrieval = None
         return recommender
+
+    @property
+    def trained_with(self) -> Settings:
+        """`settings`, but after `refit` with `split` none, by which nothing was held out."""
+        return _of_everything(self.settings) if self._refitted else self.settings
 
     @property
     def system(self) -> SequentialRecommender:
@@ -146,6 +152,13 @@ class Recommender:
         if self._sequences is None:
             raise UserError("The recommender is not trained yet: call fit first.")
         return self._sequences
+
+    @property
+    def tested(self) -> Instances:
+        """The targets that training held out for the test: none after `refit`."""
+        split = split_of(self.sequences, self.trained_with.data)
+        length = self.settings.model.history_length
+        return evaluation_instances(self.sequences, split, "test", length)
 
     @property
     def counts(self) -> np.ndarray:
@@ -254,6 +267,7 @@ class Recommender:
             trained = self._trained(settings, system, store, task, metrics)
             trained.epochs, trained._epochs_run = progress.epochs, progress.epochs_run
             trained._kind = kind_of(log) or "pandas"
+            trained._refitted = False
             if run:
                 trained.save(folder.model)
                 if progress.log:
@@ -279,7 +293,14 @@ class Recommender:
                 f"The log is a {type(log).__name__}: give a pandas, Polars, Arrow, DuckDB or Ibis "
                 "table, or the path or glob of files."
             )
-        return replace(self.settings, data=replace(self.settings.data, **named)), table
+        settings = replace(self.settings, data=replace(self.settings.data, **named))
+        for name in (settings.data.user_column, settings.data.item_column):
+            if name in answers.COLUMNS:
+                raise UserError(
+                    f"The log's column {name} has the name of a column of the answers: rename it "
+                    f"to anything but {', '.join(answers.COLUMNS)}."
+                )
+        return settings, table
 
     def _trained(
         self,
@@ -316,14 +337,14 @@ class Recommender:
         Raises:
             UserError: Before `fit`.
         """
-        settings = replace(self.settings, data=replace(self.settings.data, split="none"))
-        store = self.sequences
-        _fix_chance(settings)
-        task, system = _untrained(store, settings)
+        store, learning = self.sequences, _of_everything(self.settings)
+        _fix_chance(learning)
+        task, system = _untrained(store, learning)
         with _folder_of(None) as run:
             console = Console(quiet=silent)
-            _train(system.phases(), task, settings, run, self.epochs, callback, console)
-        trained = self._trained(settings, system, store, task, self.metrics)
+            _train(system.phases(), task, learning, run, self.epochs, callback, console)
+        trained = self._trained(self.settings, system, store, task, self.metrics)
+        trained._refitted = True
         self.__dict__ = trained.__dict__
         return self
 
@@ -334,7 +355,8 @@ class Recommender:
 
         New users and items get a place; all others keep theirs. Each phase learns from the new
         interactions and as many old ones, without validation, and sees about a thirteenth of what
-        the training saw.
+        the training saw. What the log's split holds out is not learned from, except after `refit`,
+        when nothing is held out.
 
         Args:
             log: All interactions, old and new, as for `fit`, with the same columns.
@@ -351,20 +373,22 @@ class Recommender:
         before = self.sequences
         settings, table = self._source(log)
         grown = data.load(settings.data, settings.seed, table).after(before)
-        attributes = _attributes(settings, grown.item_ids)
-        _fix_chance(settings)
-        task, system = _untrained(grown, settings)
+        learning = _of_everything(settings) if self._refitted else settings
+        attributes = _attributes(learning, grown.item_ids)
+        _fix_chance(learning)
+        task, system = _untrained(grown, learning)
         take_over(system, self.system, task)
-        known = split_of(before, self.settings.data).training_end - before.offsets[:-1]
+        system.learn_counts(task.counts)
+        known = split_of(before, learning.data).training_end - before.offsets[:-1]
         chosen = new_and_as_many_old(task, known, settings.seed)
         epochs = epochs_of_update(self._epochs_run, task.num_training, len(chosen))
         if len(chosen):
             part = replace(task, chosen=chosen)
             with _folder_of(None) as run:
                 console = Console(quiet=silent)
-                _train(system.phases(), part, settings, run, epochs, callback, console)
+                _train(system.phases(), part, learning, run, epochs, callback, console)
         metrics = self.metrics
-        if settings.data.split != "none":
+        if learning.data.split != "none":
             judged = [(system.title, system)]
             metrics, _ = _judge(judged, task.counts, task, settings, attributes)
         trained = self._trained(settings, system, grown, task, metrics)
@@ -384,8 +408,9 @@ class Recommender:
 
         Args:
             log: A newer log, as for `fit`, with the same columns: its own split says what is
-                tested. Items that the recommender does not know count as missed targets, and
-                are skipped in histories. None evaluates on what was held out in training.
+                tested, which after `refit` or `update` may have been learned from, unless all of it
+                is newer. Items that the recommender does not know count as missed targets, and are
+                skipped in histories. None evaluates on what was held out in training.
             titles: A CSV, TSV, Parquet, typed-header or MovieLens `.dat` file with the categories
                 of the items, from which the diversity of lists and their calibration follow; None
                 uses the setting of that name, as for the others.
@@ -404,14 +429,17 @@ class Recommender:
             UserError: If nothing was held out, or the log or the file cannot be used.
         """
         settings, store = self.settings, self.sequences
+        if settings.data.split == "none":
+            raise UserError("Nothing is held out where data.split is none: fit with another split.")
         if log is not None:
             settings, table = self._source(log)
             store = data.load(settings.data, settings.seed, table).in_the_catalogue_of(store)
-        if settings.data.split == "none":
+        elif self._refitted:
             raise UserError(
-                "Nothing is held out where data.split is none: evaluate before refit, or fit with "
-                "another split."
+                "Nothing is held out after refit: evaluate before it, or give a newer log."
             )
+        elif not store.num_users:
+            raise UserError("The users were left out: load them, or give a newer log.")
         named = {
             "titles": titles,
             "titles_id_column": titles_id_column,
@@ -575,7 +603,12 @@ class Recommender:
         Raises:
             UserError: Before `fit`, or if the folder exists and is not a saved recommender.
         """
-        about = {"metrics": self.metrics, "epochs": self.epochs, "epochs_run": self._epochs_run}
+        about = {
+            "metrics": self.metrics,
+            "epochs": self.epochs,
+            "epochs_run": self._epochs_run,
+            "refitted": self._refitted,
+        }
         saving.save(Path(folder), self.settings, self.system.user_tower, self.sequences, about)
 
     @classmethod
@@ -598,6 +631,8 @@ class Recommender:
         recommender.metrics = about["metrics"]
         recommender.epochs = about["epochs"]
         recommender._epochs_run = about["epochs_run"]
+        # Those that were saved before it was noted say so by their split.
+        recommender._refitted = about.get("refitted", False)
         return recommender
 
     def export(self, folder: str | Path, **settings) -> list[Path]:
@@ -652,7 +687,8 @@ class Recommender:
 
     def _question_of_histories(self, histories, times, unknown: Unknown) -> answers.Question:
         reads_times = "times" in self.system.tower_inputs
-        if not len(histories):
+        histories = [_listed(of_one, "histories") for of_one in _listed(histories, "histories")]
+        if not histories:
             raise UserError("histories is empty: give the items of one person or more.")
         if reads_times and times is None:
             raise UserError(
@@ -660,8 +696,10 @@ class Recommender:
                 "in times."
             )
         lengths = np.array([len(history) for history in histories])
-        if times is not None and [len(of_one) for of_one in times] != lengths.tolist():
-            raise UserError("times and histories differ in length: give each item its time.")
+        if times is not None:
+            times = [_listed(of_one, "times") for of_one in _listed(times, "times")]
+            if [len(of_one) for of_one in times] != lengths.tolist():
+                raise UserError("times and histories differ in length: give each item its time.")
         flat = [item for history in histories for item in history]
         places = np.zeros(0, np.int64)
         if flat:
@@ -682,8 +720,12 @@ class Recommender:
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         when = None
         if reads_times:
-            flat_times = np.array([time for of_one in times for time in of_one], np.int64)
-            when = flat_times[places >= 0]
+            flat_times = np.array([time for of_one in times for time in of_one])
+            if flat and flat_times.dtype.kind not in "iu":
+                raise UserError(
+                    "times are not all whole numbers: give seconds, or the log's own unit."
+                )
+            when = flat_times.astype(np.int64)[places >= 0]
         store = replace(
             self.sequences,
             offsets=offsets,
@@ -720,8 +762,8 @@ class Recommender:
                 raise UserError("Nothing in among is an item of the log: check its ids.")
             allowed[:] = False
             allowed[places[places >= 0]] = True
-        if exclude is not None and len(exclude):
-            places = self._known_items(self._ids(exclude, "exclude"))
+        if exclude is not None and len(ids := ids_of(exclude)):
+            places = self._known_items(ids)
             allowed[places[places >= 0]] = False
         return allowed
 
@@ -745,6 +787,15 @@ def _places(ids: pa.Array, known: pa.Array, name: str) -> np.ndarray:
         what = "integers" if pa.types.is_integer(known.type) else "strings"
         raise UserError(f"The ids of {name} are {what} in the log: give {what}.")
     return pc.index_in(ids, known).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _listed(values: Any, name: str) -> list:
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise UserError(
+            f"{name} has {values!r} where a list belongs: give a list for each person, the oldest "
+            "first."
+        )
+    return list(values)
 
 
 def _first(ids: pa.Array, chosen: np.ndarray) -> str:
@@ -782,6 +833,11 @@ def _folder_of(run: str | Path | None) -> Iterator[Run]:
     else:
         with locked(Path(run)):
             yield Run(Path(run))
+
+
+def _of_everything(settings: Settings) -> Settings:
+    """The settings of a training for which nothing is held out."""
+    return replace(settings, data=replace(settings.data, split="none"))
 
 
 def _untrained(store: SequenceStore, settings: Settings) -> tuple[Task, SequentialRecommender]:

@@ -65,7 +65,7 @@ def _main() -> None:
     settings = settings_of(parsed)
     if parsed.config:
         config = config_path(parsed.config[-1])
-        own = read_yaml(config).get("model", {}).get("system", DEFAULT_SYSTEM)
+        own = (read_yaml(config).get("model") or {}).get("system", DEFAULT_SYSTEM)
         name = run_name(settings, config.stem, own)
     else:
         name = run_name(settings)

@@ -20,7 +20,7 @@ from tests.processes import ROOT, Popen
 from tfrs_timirec.comparison.interests import distribution, jensen_shannon
 from tfrs_timirec.comparison.results import differences, read_planted
 from tfrs_timirec.comparison.settings import ComparisonSettings, Entry, make_plan
-from tfrs_timirec.comparison.trainings import _train, shares_of_cores
+from tfrs_timirec.comparison.trainings import _train, first_of, shares_of_cores
 from tfrs_timirec.config import settings_from, settings_named
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.evaluation.metrics import metric
@@ -181,6 +181,23 @@ def test_new_users_are_left_out_of_the_differences(tmp_path):
     assert found.loc["full", "difference"] == pytest.approx(2 / 3)
 
 
+def test_each_user_is_paired_with_themselves(tmp_path):
+    """With each seed others may be tested, and in another order."""
+    tested = {("a", 0): "uvw", ("a", 1): "wvx", ("b", 0): "wxvu", ("b", 1): "vwu"}
+    entries = [Entry(name, seed, DEFAULT, tmp_path / f"{name}{seed}") for name, seed in tested]
+    for entry in entries:
+        entry.folder.mkdir()
+        users = list(tested[entry.name, entry.seed])
+        # By `a` the target of v is found and that of w is not; by `b` the other way round.
+        found = {"a": "v", "b": "w"}[entry.name]
+        ranks = [0 if user == found else 50 for user in users]
+        columns = {"user_id": users, "sampled rank": ranks, "full rank": ranks}
+        pd.DataFrame(columns).to_parquet(entry.folder / "users.parquet")
+    (row,) = differences(entries, ["a"], ["HR@10"]).query("protocol == 'full'").itertuples()
+    assert (row.of_reference, row.of_other, row.difference) == (0.5, 0.5, 0)
+    assert row.low < -1 and row.p == pytest.approx(1)
+
+
 def test_the_planted_interests_are_read_where_there_are_any(tmp_path):
     entries = [Entry(name, 0, DEFAULT, tmp_path / name) for name in ("popularity", "TiMiRec")]
     planted = {"agreement": 0.5, "most frequent": 0.25}
@@ -227,7 +244,19 @@ def test_trainings_at_a_time_share_the_cores(monkeypatch):
         ({"references": ["A", "C"]}, "the reference 'C' is not one of the systems A, B"),
         ({"systems": {"A": {"model": {"interests": 2}}}}, "c.yaml, A"),
         ({"systems": {"A": {"model": {"system": "none"}}}}, "c.yaml, A: model.system is 'none'"),
+        ({"systems": {"A": {"model": None}}}, "c.yaml, A cannot be used: model is None"),
+        ({"systems": {"A": {"seed": 5}}}, "c.yaml, A: seed is the comparison's to give"),
+        ({"systems": {"A": {"data": {"split": "none"}}}}, "c.yaml, A: data.split is none"),
+        ({"systems": {"A": {"data": {"core": 3}}}}, "c.yaml, A: its data differ from the others'"),
+        ({"ablations": {"A": {"model": {"num_interests": 3}}}}, "'A' stands for two trainings"),
         ({"sensitivity": {"C": {"model.temperature": [1.0]}}}, "'C', which is not a system"),
+        ({"sensitivity": {"A": {"learning_rate": [1.0]}}}, "'learning_rate': name a setting with"),
+        ({"sensitivity": {"A": {"seed": [1.0]}}}, "'seed': name a setting with its section"),
+        ({"sensitivity": {"A": {"model.num_interests": [1.5]}}}, "num_interests"),
+        (
+            {"sensitivity": {name: {"model.num_interests": [3.0]} for name in "AB"}},
+            "the sensitivity of two systems to model.num_interests",
+        ),
     ],
 )
 def test_a_mistake_in_the_settings_is_told(changes, said):
@@ -236,6 +265,25 @@ def test_a_mistake_in_the_settings_is_told(changes, said):
     settings = ComparisonSettings(**given)
     with pytest.raises(UserError, match=said):
         make_plan(settings, "c.yaml")
+
+
+def test_the_sensitivity_to_a_setting_that_is_null_by_default():
+    varied = {"A": {"training.second_learning_rate": [0.5]}}
+    settings = ComparisonSettings(DEFAULT, {"A": {}}, references=["A"], sensitivity=varied, seeds=1)
+    ((entry,),) = make_plan(settings, "c.yaml").sensitivity.values()
+    assert entry.settings.training.second_learning_rate == 0.5
+
+
+def test_whose_first_phase_is_another_training():
+    systems = {
+        "C": {"model": {"system": "comirec"}},
+        "T": {"training": {"second_learning_rate": 5e-4}},
+        "U": {"training": {"learning_rate": 5e-4}},
+    }
+    plan = make_plan(ComparisonSettings(DEFAULT, systems, references=["T"], seeds=1), "c.yaml")
+    comirec, timirec, other = plan.systems
+    assert first_of(timirec, plan.entries) is comirec
+    assert first_of(other, plan.entries) is None and first_of(comirec, plan.entries) is None
 
 
 def test_the_plan_of_each_shipped_configuration():

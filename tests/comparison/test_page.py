@@ -11,10 +11,12 @@ import pytest
 
 from tests.browser import chromium, opened, screens
 from tfrs_timirec import Recommender
+from tfrs_timirec.comparison.interests import Trained, case
 from tfrs_timirec.comparison.page import html, write_report
 from tfrs_timirec.comparison.section import Compared, Section
 from tfrs_timirec.comparison.sections import SECTIONS
 from tfrs_timirec.comparison.settings import ComparisonSettings, Plan, make_plan
+from tfrs_timirec.comparison.trainings import train_missing
 from tfrs_timirec.config import settings_named
 from tfrs_timirec.errors import UserError
 
@@ -31,7 +33,7 @@ def compared(eagerly, tmp_path_factory) -> tuple[ComparisonSettings, Plan]:
     """Three systems with two seeds, which are ablation and sensitivity too; nothing is compiled."""
     folder = tmp_path_factory.mktemp("compared")
     rng = np.random.default_rng(0)
-    walks = (rng.integers(20, size=(40, 1)) + rng.integers(1, 4, (40, 8)).cumsum(axis=1)) % 20
+    walks = (rng.integers(20, size=(40, 1)) + rng.integers(1, 8, (40, 8)).cumsum(axis=1)) % 20
     rows = [(f"u{u}", f"i{i}", t) for u, walk in enumerate(walks) for t, i in enumerate(walk)]
     columns = ["user_id", "item_id", "timestamp"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "log.csv", index=False)
@@ -160,6 +162,24 @@ def test_the_case_of_a_given_user(compared):
     assert "titles are shown where" in case.text
     with pytest.raises(UserError, match="case_user is 'u99', but no such user is tested"):
         SECTIONS[-1](Compared(replace(settings, case_user="u99"), plan))
+
+
+def test_the_place_in_the_case_is_that_of_the_evaluation(compared):
+    _, plan = compared
+    entry = next(entry for entry in plan.systems if entry.name == REFERENCE)
+    trained = Trained(entry)
+    users = pd.read_parquet(entry.folder / "users.parquet")
+    cases = [case(trained, user) for user in users["user_id"]]
+    # The test item of some was in their history before.
+    assert any(found.target in found.history for found in cases)
+    assert [found.place for found in cases] == list(users["TiMiRec full rank"] + 1)
+
+
+def test_runs_of_other_settings_are_not_taken_for_these(compared):
+    settings, _ = compared
+    base = replace(settings.base, training=replace(settings.base.training, learning_rate=0.02))
+    with pytest.raises(UserError, match=r"training.learning_rate is 0.01 there and 0.02 here"):
+        train_missing(make_plan(replace(settings, base=base), "test").entries, 1)
 
 
 def test_a_comparison_of_popularity_alone(compared):

@@ -97,6 +97,9 @@ def test_parts_of_a_second_order_the_interactions():
     store = _prepare([(1, "b", 5.75), (1, "a", 5.25), (1, "c", 6.0)], core=1)
     assert _sequences(store) == {1: ["a", "b", "c"]}
     assert store.times.tolist() == [5, 5, 6]
+    nanoseconds = [1_700_000_000_123_456_789 + n for n in range(3)]
+    store = _prepare([(1, "abc"[n], time) for n, time in enumerate(nanoseconds)], core=1)
+    assert store.times.tolist() == nanoseconds
 
 
 def test_without_times_the_file_order_counts():
@@ -145,6 +148,15 @@ def test_a_change_of_setting_or_file_is_noticed(log):
         file.write("".join(f"\n9,{item},{item}" for item in range(6)))
     assert load(log, seed=0).num_users == 7
     assert len(list(Path(log.folder, "prepared").iterdir())) == 2
+
+
+def test_a_glob_need_not_name_anything(log):
+    whole = Path(log.source).parent / "whole"
+    whole.mkdir()
+    Path(log.source).rename(whole / "log.csv")
+    store = load(replace(log, source=str(whole / "*")), seed=0)
+    assert store.num_users == 6
+    assert [path.name[:4] for path in Path(log.folder, "prepared").iterdir()] == ["log-"]
 
 
 def test_a_folder_that_cannot_be_written_to(log):

@@ -41,6 +41,14 @@ def test_groups_by_hand():
     assert found["short histories"]["test"]["one"]["full"]["HR@5"] == pytest.approx(1 / 2)
 
 
+def test_where_most_have_the_longest_history_the_others_are_short():
+    task = of([[1, 2, 3, 4], [2, 1, 3, 5, 4], [3, 2, 1, 5, 4], [2, 3, 1, 4, 5]])
+    ranks = {"one": {"full": np.zeros(4, int)}}
+    found = groups(ranks, task, task.counts, [5])
+    assert [found[name]["targets"] for name in ("short histories", "long histories")] == [1, 3]
+    assert (found["short histories"]["to"], found["long histories"]["from"]) == (3, 4)
+
+
 def test_where_all_are_alike_there_are_no_groups():
     task = of([[1, 2, 3], [2, 1, 3]])
     ranks = {"one": {"full": np.zeros(2, int)}}

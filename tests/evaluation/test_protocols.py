@@ -10,7 +10,7 @@ from tests.evaluation.fixed import Fixed
 from tfrs_timirec.config import settings_named
 from tfrs_timirec.data.task import Task
 from tfrs_timirec.evaluation.metrics import metric
-from tfrs_timirec.evaluation.protocols import protocol_ranks
+from tfrs_timirec.evaluation.protocols import BEYOND, protocol_ranks
 from tfrs_timirec.evaluation.ranking import Ranker
 from tfrs_timirec.evaluation.report import metrics_of, print_metrics, summarise
 from tfrs_timirec.models.popularity import Popularity, PopularitySettings
@@ -79,7 +79,7 @@ def test_a_user_without_a_history_gets_the_ranks_of_popularity(task, model, popu
     assert ranks["full"][new].tolist() == [10, 0]
 
 
-def test_an_unknown_target_comes_after_all_others(task, model, popularity):
+def test_an_unknown_target_is_in_no_list(task, model, popularity):
     known = task.for_catalogue(7)
     smaller = Fixed.of(np.arange(1, 8)[:, None], np.ones((8, 1, 1)))
     baseline = Popularity.create(7, PopularitySettings(), 0.0, 0)
@@ -88,10 +88,11 @@ def test_an_unknown_target_comes_after_all_others(task, model, popularity):
     targets = known.test.positives.tolist()
     assert targets == [5, 6, 7, 0, 1, 0, 4]
     for found in ranks.values():
-        assert [rank == 7 for rank in found] == [target == 0 for target in targets]
+        assert [rank == BEYOND for rank in found] == [target == 0 for target in targets]
+    assert metric("HR@20", ranks["full"]).tolist() == [1, 1, 1, 0, 1, 0, 1]
     # 6 and 7 are above 5; 7 is the other target of the user of 6; 1 is the most popular, and 4 the
     # least, which counts where nothing of the history is known.
-    assert ranks["full"].tolist() == [2, 0, 0, 7, 0, 7, 6]
+    assert ranks["full"].tolist() == [2, 0, 0, BEYOND, 0, BEYOND, 6]
 
 
 def test_figures_of_new_users_stand_apart(task, ranks):

@@ -59,6 +59,7 @@ def test_files_and_folders(how, tmp_path):
     check(how, "files", tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["kill", "fill"])
 def test_some_steps_of_preparing_a_log(how, tmp_path):
     check(how, "data", tmp_path, 9)

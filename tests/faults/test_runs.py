@@ -58,6 +58,7 @@ def log_of(run: Path) -> list[list[float]]:
     return pd.read_csv(run / "log.csv")[["phase", "epoch", "loss", "metric"]].values.tolist()
 
 
+@pytest.mark.long
 def test_a_finished_run_goes_on_for_more_epochs_as_if_it_had_had_them(frame, fit, tmp_path):
     fit(frame, tmp_path / "run", max_epochs=2)
     with pytest.raises(UserError, match="max_epochs is 2 there and 1 here"):
@@ -225,6 +226,7 @@ def test_what_does_not_fit_into_memory_is_told(frame, fit, tmp_path, monkeypatch
     assert 2**20 < memory.available_memory() < 2**60
 
 
+@pytest.mark.long
 def test_the_memory_that_is_needed_is_that_of_the_optimiser(frame, fit, monkeypatch):
     # 21 rows of 1,024 numbers, four times, three times and twice.
     for optimizer, rest in (("adam", "lazy_adam"), ("lazy_adam", "rowwise_adagrad")):

@@ -19,7 +19,8 @@ def test_fitted_keras_models_are_the_same_in_a_fresh_process(tmp_path, backend):
     assert run_script(backend, "reuse_read.py", tmp_path).split() == VARIANTS
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_importing_the_package_and_the_layers_changes_nothing_in_the_process(backend):
     run_script(backend, "import_alone.py")
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.golden.layout import read_golden
 from tests.golden.stacked import BLOCKS, read_stacked
-from tfrs_timirec.models.losses import routing_variance, softmax_loss
+from tfrs_timirec.models.losses import routing_variance, sampled_softmax_loss
 from tfrs_timirec.models.systems import SYSTEMS
 
 
@@ -79,14 +79,27 @@ def test_a_full_history_of_bsarec():
 def test_remi_counts_hard_negatives_more(hardness):
     golden = read_golden("remi")
     score, scores = golden["in/score"], golden["in/scores"]
-    loss = softmax_loss(score, scores, np.ones(scores.shape, bool), hardness=hardness)
+    loss = sampled_softmax_loss(score, scores, np.ones(scores.shape, bool), hardness=hardness)
     equal(loss, golden[f"out/loss_{hardness}"])
 
 
 def test_remi_penalises_attention_to_few_items():
     golden = read_golden("remi")
     attention = golden["out/attention"].transpose(0, 2, 1)
-    width = golden["out/interests"].shape[2]
-    penalties = np.asarray(routing_variance(attention))
-    assert np.ptp(penalties) > 0.1
-    equal(penalties.sum() / width**2, golden["out/penalty"])
+    _, width, interests = attention.shape
+    items = (attention > 0).any(axis=2).sum(axis=1)
+    assert np.ptp(items) > 0
+    assert np.ptp(routing_variance(attention)) > 0.1
+    of_each = [routing_variance(attention[:, :, [k]]) for k in range(interests)]
+    equal(routing_variance(attention), np.sum(of_each, axis=0))
+    # The authors' mean share is that of the padding, too: 1 / width in place of 1 / items.
+    theirs = (np.sqrt(of_each) + 1 / items - 1 / width) ** 2
+    equal(theirs.sum() / golden["out/interests"].shape[2] ** 2, golden["out/penalty"])
+
+
+def test_padding_is_no_item_that_an_interest_could_leave_out():
+    attention = read_golden("remi")["out/attention"].transpose(0, 2, 1)
+    wider = np.pad(attention, [(0, 0), (3, 2), (0, 0)])
+    equal(routing_variance(wider), routing_variance(attention))
+    alike = np.pad(np.full((2, 2, 3), 0.5, np.float32), [(0, 0), (0, 18), (0, 0)])
+    equal(routing_variance(alike), np.zeros(2))

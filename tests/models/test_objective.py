@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tfrs_timirec.models.losses import gbce_loss, softmax_loss
+from tfrs_timirec.models.losses import gbce_loss, sampled_softmax_loss, softmax_loss
 from tfrs_timirec.models.objective import Objective
 from tfrs_timirec.models.settings import ModelSettings
 
@@ -64,7 +64,7 @@ def test_a_sample_of_all_items_makes_the_sampled_softmax_the_softmax(seed):
     scores = query @ vectors[1:].T
     score = np.take_along_axis(scores, positive[:, None] - 1, axis=1)[:, 0]
     is_other = positive[:, None] != np.arange(1, ITEMS + 1)
-    found = np.asarray(softmax_loss(score, scores, is_other))
+    found = np.asarray(sampled_softmax_loss(score, scores, is_other))
     np.testing.assert_allclose(found, loss(seed, objective="softmax"), rtol=1e-4, atol=1e-5)
 
 
@@ -94,8 +94,10 @@ def test_huge_scores_stay_finite():
     is_other = np.array([[True, False], [True, True]])
     score, scores = np.float32([3e4, -3e4]), np.float32([[-3e4, 3e4], [3e4, 1e4]])
     for found in (
-        softmax_loss(score, scores, is_other),
+        softmax_loss(score, scores),
+        softmax_loss(score, scores, 0.1),
+        sampled_softmax_loss(score, scores, is_other),
         gbce_loss(score, scores, is_other, 0.1, 1),
     ):
         assert np.isfinite(found).all()
-    np.testing.assert_allclose(softmax_loss(score, scores, is_other), [0, 6e4])
+    np.testing.assert_allclose(sampled_softmax_loss(score, scores, is_other), [0, 6e4])

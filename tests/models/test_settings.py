@@ -227,6 +227,14 @@ def test_a_date_in_a_file_needs_no_quotes(tmp_path, date):
     assert data.test_from == 0.75
 
 
+def test_a_file_of_settings_may_have_empty_sections_and_names_with_dots(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("training.learning_rate: 0.5\nmodel:\ndata:\n  core: 3\n")
+    arguments = ["--config", str(path)]
+    settings = settings_of_parsed(settings_parser(arguments).parse_args(arguments))
+    assert settings.training.learning_rate == 0.5 and settings.data.core == 3
+
+
 def test_numpy_numbers_are_numbers():
     settings = settings_named("timirec", {"num_interests": 3, "learning_rate": np.float64(0.5)})
     assert settings.training.learning_rate == 0.5

@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from tfrs_timirec import Recommender
@@ -32,6 +33,16 @@ def test_categories_add_diversity_and_calibration(model, kinds, eagerly):
     assert found["interests"]["TiMiRec"]["interests"] == 2
     # All histories are equally long.
     assert list(found["groups"]) == ["rare targets", "popular targets"]
+
+
+def test_targets_that_nobody_knows_are_missed(model, frame, eagerly):
+    columns = list(frame.columns)
+    later = pd.DataFrame([(user, "s-new", 99) for user in frame["customer"].unique()])
+    with eagerly():
+        found = model.evaluate(pd.concat([frame, later.set_axis(columns, axis=1)]))
+    assert found["interests"] == {}
+    for of_system in found["test"].values():
+        assert all(of[f"HR@{n}"] == 0 for of in of_system.values() for n in (5, 10, 20))
 
 
 def test_a_training_with_categories_keeps_what_follows_from_them(

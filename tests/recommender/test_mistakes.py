@@ -145,6 +145,11 @@ def test_an_update_that_lacks_what_was_there(fails, model, frame, change, said):
         ({"users": pd.Series([], dtype=str)}, "users is empty"),
         ({"histories": []}, "histories is empty"),
         ({"histories": [["s-1"], []]}, "History 1 is empty"),
+        ({"histories": ["s-1", "s-2"]}, "histories has 's-1' where a list belongs: give a list"),
+        ({"histories": [7]}, "histories has 7 where a list belongs"),
+        ({"histories": 7}, "histories has 7 where a list belongs"),
+        ({"histories": [["s-1"]], "times": [3]}, "times has 3 where a list belongs"),
+        ({"users": ["c-1"], "exclude": 7}, "The list of ids"),
         ({"users": "c-1"}, "'c-1' is given: give a list"),
         ({"users": 7}, "7 is given: give a list"),
         ({"users": [1, 2]}, "ids of users are strings"),
@@ -246,7 +251,14 @@ def test_times_for_a_system_that_reads_them(fails, frame, columns, tiny, eagerly
         assert "tisasrec reads times: give" in fails(ask, **asked)
         assert "differ in length" in fails(ask, **asked, times=[[1, 2]])
         assert "differ in length" in fails(ask, **asked, times=[[1], [2]])
+        for wrong in ("noon", 1.5, np.datetime64("2024-05-31")):
+            assert "not all whole numbers" in fails(ask, **asked, times=[[wrong, 2], [3]])
         ask(**asked, times=[[1, 2], [3]])
+
+
+def test_a_column_that_would_be_one_of_the_answers(fails, model, frame):
+    told = fails(model.fit, frame.rename(columns={"sku": "rank"}), item="rank", silent=True)
+    assert "The log's column rank has the name of a column of the answers" in told
 
 
 def test_a_log_without_times_for_a_system_that_reads_them(fails, frame, columns, tiny):

@@ -29,6 +29,31 @@ def test_the_rest_ends_as_if_all_had_been_trained(
     assert taken.metrics == model.metrics and taken.epochs == model.epochs
 
 
+@pytest.mark.long
+def test_a_second_learning_rate_is_that_of_the_rest(
+    model, frame, columns, tiny, runs, tmp_path, eager
+):
+    # Both go on from the same first phase.
+    taken = Recommender(num_interests=2, **tiny, learning_rate=2e-4)
+    taken.fit(frame, **columns, run=tmp_path / "taken", pretrained=runs / "comirec", silent=True)
+    second = Recommender(num_interests=2, **tiny, second_learning_rate=2e-4)
+    second.fit(frame, **columns, run=tmp_path / "second", silent=True)
+    towers = [of.system.user_tower.get_weights() for of in (taken, second, model)]
+    for found, expected in zip(towers[1], towers[0], strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert not all(map(np.array_equal, towers[1], towers[2]))
+
+
+@pytest.mark.long
+def test_a_first_phase_of_everything(frame, columns, tiny, tmp_path, eager):
+    settings = {**tiny, "split": "none", "num_interests": 2}
+    first = Recommender("comirec", **settings)
+    first.fit(frame, **columns, run=tmp_path / "first", silent=True)
+    both = Recommender("timirec", **settings)
+    both.fit(frame, **columns, run=tmp_path / "both", pretrained=tmp_path / "first", silent=True)
+    assert both.metrics == {} and len(both.epochs) == 2
+
+
 @pytest.mark.parametrize(
     ("system", "changes", "first", "said"),
     [

@@ -65,6 +65,7 @@ def test_a_callback_gets_a_row_for_each_epoch_and_silence_is_silent(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.long
 def test_a_run_says_what_it_does_unless_silent(frame, columns, settings, eagerly, capsys, tmp_path):
     settings |= {"system": "timirec", "patience": 1, "negatives": 35}
     with eagerly():

@@ -76,6 +76,7 @@ def test_the_script(frame, newer, columns, tiny, eagerly, tmp_path):
     assert model.metrics == metrics
     assert [row["phase"] for row in rows] == [1] * epochs[0] + [2] * epochs[1]
     assert model.counts.sum() == len(newer)
+    assert model.settings.data.split == "leave_one_out"
 
     asked = {"users": ["c-17", "c-new"], "k": 7}
     recommended = model.recommend(**asked)
@@ -86,6 +87,25 @@ def test_the_script(frame, newer, columns, tiny, eagerly, tmp_path):
     model.save(tmp_path / "model")
     loaded = tr.Recommender.load(tmp_path / "model")
     pd.testing.assert_frame_equal(loaded.recommend(**asked), recommended)
+    with pytest.raises(tr.UserError, match="Nothing is held out after refit"):
+        loaded.evaluate()
+    with eagerly():
+        assert loaded.evaluate(newer)["users"] == 61
+        # It goes on learning from all, and a new training holds out again.
+        grown = pd.concat([newer, pd.DataFrame([("c-new", "s-7", 99)], columns=newer.columns)])
+        assert loaded.update(grown, silent=True).counts.sum() == len(grown)
+        assert loaded.fit(frame, silent=True).metrics["users"] == 60
+        again = loaded.evaluate()["test"]
+    # That of the training has the first phase, too.
+    assert again == {name: loaded.metrics["test"][name] for name in ("popularity", "TiMiRec")}
+
+
+def test_an_update_counts_anew_what_is_popular(frame, columns, newer):
+    model = tr.Recommender("popularity", core=1, negatives=20).fit(frame, **columns, silent=True)
+    model.update(newer, silent=True)
+    assert model.item_vectors()[:, 0].tolist() == model.counts.tolist()
+    again = tr.Recommender("popularity", core=1, negatives=20).fit(newer, **columns, silent=True)
+    assert model.metrics == again.metrics
 
 
 def test_five_lines(frame, eagerly, tiny):

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from tfrs_timirec import evaluate, train
+from tfrs_timirec import compare, evaluate, train
 from tfrs_timirec.training.step import TrainingStep
 
 
@@ -48,6 +48,18 @@ def test_unknown_key_in_a_config(fails, tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text("model:\n  interests: 3\n")
     assert "interests" in fails(train, f"--config={config}")
+    # A section may be empty.
+    config.write_text("model:\ndata:\n  source: none.csv\n")
+    assert "No file is at none.csv" in fails(train, f"--config={config}")
+    config.write_text("systems: {}\n")
+    assert f"{config} has systems, which" in fails(train, f"--config={config}")
+
+
+def test_a_configuration_of_another_command(fails):
+    assert "compare_synthetic.yaml has references, which" in fails(
+        train, "--config=compare_synthetic"
+    )
+    assert "beauty.yaml has data, which" in fails(compare, "--config=beauty")
 
 
 @pytest.mark.parametrize(
@@ -174,18 +186,31 @@ def test_another_log_under_the_same_name(fails, run, systems, monkeypatch, capsy
         log.write_text("".join(lines))
 
 
-def test_nan_loss_keeps_the_last_good_checkpoint(fails, arguments, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("flags", "rate"),
+    [
+        ([], "training.learning_rate"),
+        pytest.param(
+            ["--training.max_epochs=1", "--training.second_learning_rate=0.001"],
+            "training.second_learning_rate",
+            marks=pytest.mark.long,
+        ),
+    ],
+)
+def test_nan_loss_keeps_the_last_good_checkpoint(
+    fails, arguments, tmp_path, monkeypatch, flags, rate
+):
     run = tmp_path / "run"
     step, losses = TrainingStep.train, []
 
     def broken(self, inputs):
         losses.append(step(self, inputs))
-        # In the second epoch.
+        # In the second epoch, or in the second phase where the first has one.
         return losses[-1] if len(losses) < 80 else (math.nan, 1)
 
     monkeypatch.setattr(TrainingStep, "train", broken)
-    errors = fails(train, *arguments, f"--run={run}")
-    assert "The loss is " in errors and "step" in errors and "learning_rate" in errors
+    errors = fails(train, *arguments, *flags, f"--run={run}")
+    assert "The loss is " in errors and "step" in errors and f"lower {rate};" in errors
     saved = list((run / "checkpoints").glob("*.npz"))
     assert len(saved) == 2
     for path in saved:

@@ -51,7 +51,10 @@ def test_adam_is_that_of_keras():
         np.testing.assert_allclose(ours.value, theirs.value, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("variant", ["timirec", "mind", "gru4rec"])
+@pytest.mark.parametrize(
+    "variant",
+    ["timirec", *(pytest.param(name, marks=pytest.mark.long) for name in ("mind", "gru4rec"))],
+)
 def test_lazy_adam_is_adam_where_all_rows_are_touched(variant, eager):
     dense, lazy = make(variant, stddev=0.1), make(variant, stddev=0.1)
     steps = [step_of(model, name) for model, name in ((dense, "adam"), (lazy, "lazy_adam"))]

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tfrs_timirec.training.loop import _stop_signals
+
 
 def rows(run: Path) -> list[dict]:
     try:
@@ -42,6 +44,20 @@ def figures(output: str, system: str) -> list[list[str]]:
     """The system's row of each table that was printed."""
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in output.splitlines()]
     return [row for row in rows if row and row[0] == system]
+
+
+def test_who_is_deaf_to_ctrl_c_stays_so():
+    """As shells make the jobs that they start in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with _stop_signals() as stop:
+            signal.raise_signal(signal.SIGINT)
+            assert stop == []
+            signal.raise_signal(signal.SIGTERM)
+            assert stop == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.long

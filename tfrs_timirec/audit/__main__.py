@@ -1,7 +1,6 @@
 """`python -m tfrs_timirec.audit LOG`: what a log can and cannot show, before anyone trains."""
 
 import json
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,10 +21,9 @@ def main() -> None:
 def _main() -> None:
     from jsonargparse import ArgumentParser
 
-    from tfrs_timirec.config import DataConfigFile, DataSettings, check_configs, plain
+    from tfrs_timirec.config import DataConfigFile, DataSettings, plain
     from tfrs_timirec.ranges import Seed
 
-    check_configs(sys.argv[1:])
     parser = ArgumentParser(
         prog=program("audit"),
         description="Says what a log can and cannot show, before anyone trains: ties, the future "

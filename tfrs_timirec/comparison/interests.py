@@ -6,8 +6,6 @@ import numpy as np
 from scipy.special import rel_entr, softmax
 
 from tfrs_timirec.comparison.settings import Entry
-from tfrs_timirec.data.instances import evaluation_instances
-from tfrs_timirec.data.splits import split_of
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.models.distillation import Distilled
 from tfrs_timirec.recommender import Recommender
@@ -17,7 +15,7 @@ TEMPERATURE = 0.1
 
 
 class Trained:
-    """A trained system and its test targets.
+    """A trained system and its test targets, of users with a history.
 
     Args:
         entry: Its training.
@@ -25,11 +23,9 @@ class Trained:
 
     def __init__(self, entry: Entry):
         recommender = Recommender.load(entry.folder)
-        settings = recommender.settings
         self.model, self.store = recommender.system, recommender.sequences
-        self.length = settings.model.history_length
-        split = split_of(self.store, settings.data)
-        self.instances = evaluation_instances(self.store, split, "test", self.length)
+        self.length = recommender.settings.model.history_length
+        self.instances = recommender.tested.with_history()
         self.items = recommender.item_vectors()
 
     def represent(self, targets: np.ndarray) -> dict[str, np.ndarray]:
@@ -38,7 +34,7 @@ class Trained:
         return {name: np.asarray(values) for name, values in given.items()}
 
     def scores(self, targets: np.ndarray, queries: np.ndarray) -> np.ndarray:
-        """float32 [targets, items]; −inf for items of the history.
+        """float32 [targets, items]; −inf for items of the history, but for the target.
 
         Args:
             targets: Their numbers.
@@ -47,7 +43,8 @@ class Trained:
         scores = np.max(queries @ self.items.T, axis=1)
         for row, target in enumerate(targets):
             begin, end = self.instances.begin[target], self.instances.end[target]
-            scores[row, self.store.items[begin:end] - 1] = -np.inf
+            history = self.store.items[begin:end]
+            scores[row, history[history != self.instances.positives[target]] - 1] = -np.inf
         return scores
 
 

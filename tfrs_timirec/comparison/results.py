@@ -112,7 +112,7 @@ def trainings_table(entries: list[Entry]) -> pd.DataFrame:
 
 
 def _parameters(entry: Entry) -> int:
-    """The trainable weights, read from the checkpoint of the last phase."""
+    """The numbers of the weights, read from the checkpoint of the last phase."""
     checkpoints = sorted((entry.folder / "checkpoints").glob("phase*.npz"))
     if not checkpoints:
         return 0
@@ -148,9 +148,9 @@ def differences(
 ) -> pd.DataFrame:
     """How far references are above the other systems, with what chance can do.
 
-    Over the users who are not new, each with the mean over the seeds of what they add to the
-    metric: paired t-tests, with their intervals of the mean difference. No pair of systems is
-    tested twice.
+    Over the users who are not new and are tested with each seed, each with the mean over the seeds
+    of what they add to the metric: paired t-tests, with their intervals of the mean difference. No
+    pair of systems is tested twice.
 
     Args:
         entries: Trained.
@@ -162,22 +162,24 @@ def differences(
         `protocol`, `metric`, `of_reference` and `of_other`, the metric of each; `difference`, `low`
         and `high` of its 95 % interval; `p`, and `p_holm`, corrected for the number of rows.
     """
-    ranks: dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray]]] = {}
+    of_seeds: dict[tuple[str, str, str], list[pd.Series]] = {}
     for entry in entries:
         with _reading(entry.folder / "users.parquet") as path:
             table = pq.read_table(path)
             if "is_new" in table.column_names:  # Runs of earlier versions do not tell.
                 table = table.filter(pc.invert(table["is_new"]))
-            users = table["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+            users = table["user_id"].combine_chunks().dictionary_encode()
+            ids = users.dictionary.to_pandas()
             for protocol in PROTOCOLS:
                 ending = f"{protocol} rank"
                 column = [name for name in table.column_names if name.endswith(ending)][-1]
-                of_seed = table[column].to_numpy(), users
-                ranks.setdefault((entry.name, protocol), []).append(of_seed)
+                ranks = table[column].to_numpy()
+                for tested in metrics:
+                    gains = pd.Series(metric(tested, ranks, users.indices.to_numpy()), ids)
+                    of_seeds.setdefault((entry.name, protocol, tested), []).append(gains)
+    # Of synthetic data the seed may decide who is tested.
     gains = {
-        (name, protocol, tested): np.mean([metric(tested, *of_seed) for of_seed in of_name], axis=0)
-        for (name, protocol), of_name in ranks.items()
-        for tested in metrics
+        of: pd.concat(series, axis=1, join="inner").mean(axis=1) for of, series in of_seeds.items()
     }
     others = dict.fromkeys(entry.name for entry in entries)
     rows = []
@@ -215,9 +217,10 @@ def seen_from(differences: pd.DataFrame, reference: str) -> pd.DataFrame:
     return pd.concat([differences[differences["reference"] == reference], turned])
 
 
-def _paired(reference: np.ndarray, other: np.ndarray) -> dict[str, float]:
-    """A paired t-test of float [users] each."""
-    difference = reference - other
+def _paired(reference: pd.Series, other: pd.Series) -> dict[str, float]:
+    """A paired t-test of what each user, by whom they are indexed, adds to a metric."""
+    reference, other = reference.align(other, join="inner")
+    difference = (reference - other).to_numpy()
     found = {"of_reference": reference.mean(), "of_other": other.mean()}
     found["difference"] = difference.mean()
     if np.ptp(difference) == 0:

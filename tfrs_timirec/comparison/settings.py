@@ -97,8 +97,9 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
         source: Where they come from, for the errors.
 
     Raises:
-        UserError: If a field is out of its range, there is no system, the reference is none, or a
-            system's settings are wrong.
+        UserError: If a field is out of its range, there is no system, the reference is none, a
+            system's settings are wrong, name data of its own or leave nothing to compare by, or
+            two trainings would be one run.
     """
     check_fields(settings, skip=["base"])
     checked(settings.base)
@@ -114,8 +115,20 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
             )
 
     def entries(name: str, changes: dict) -> list[Entry]:
+        if "seed" in changes:
+            raise UserError(f"{source}, {name}: seed is the comparison's to give; leave it out.")
         values = _merged(_base_for(settings.base, changes), changes)
         typed = settings_from(values, f"{source}, {name}")
+        if typed.data.split == "none":
+            raise UserError(
+                f"{source}, {name}: data.split is none, which leaves nothing to compare by; choose "
+                "another one."
+            )
+        if typed.data != settings.base.data and name in {**settings.systems, **settings.ablations}:
+            raise UserError(
+                f"{source}, {name}: its data differ from the others', so that nothing can be "
+                "compared; leave them out, or set them under base."
+            )
         return [
             Entry(name, seed, replace(typed, seed=seed), Path(settings.runs, f"{name}-{seed}"))
             for seed in range(settings.seeds)
@@ -131,7 +144,15 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
             raise UserError(f"{source}: the sensitivity of {system!r}, which is not a system.")
         for setting, values in varied.items():
             section, _, key = setting.partition(".")
-            default = asdict(settings.base).get(section, {})
+            if not key or not isinstance(asdict(settings.base).get(section), dict):
+                raise UserError(
+                    f"{source}: the sensitivity to {setting!r}: name a setting with its section, "
+                    "such as model.num_interests."
+                )
+            if setting in sensitivity:
+                raise UserError(
+                    f"{source}: the sensitivity of two systems to {setting}: leave one out."
+                )
             # A value that a system has anyway is not trained twice.
             sensitivity[setting] = [
                 next((same for same in systems if same.settings == entry.settings), entry)
@@ -140,11 +161,19 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
                     f"{system} {key}={value:g}",
                     _merged(
                         settings.systems[system],
-                        {section: {key: type(default.get(key, value))(value)}},
+                        {section: {key: int(value) if float(value).is_integer() else value}},
                     ),
                 )
             ]
-    return Plan(systems, group(settings.ablations), sensitivity)
+    plan = Plan(systems, group(settings.ablations), sensitivity)
+    trained = plan.entries
+    for entry in [*plan.systems, *plan.ablations]:
+        if entry not in trained:
+            raise UserError(
+                f"{source}: {entry.name!r} stands for two trainings that differ: give one of them "
+                "another name."
+            )
+    return plan
 
 
 def _base_for(base: Settings, changes: dict) -> dict:
@@ -153,7 +182,8 @@ def _base_for(base: Settings, changes: dict) -> dict:
     from tfrs_timirec.models.systems import SYSTEMS
 
     values = asdict(base)
-    system = changes.get("model", {}).get("system", base.model.system)
+    model = changes.get("model")
+    system = (model if isinstance(model, dict) else {}).get("system", base.model.system)
     if system in SYSTEMS:
         own = {field.name for field in fields(SYSTEMS[system].settings_type)}
         values["model"] = {name: value for name, value in values["model"].items() if name in own}

@@ -13,6 +13,7 @@ import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tfrs_timirec.comparison.settings import Entry
+from tfrs_timirec.config import Settings
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.files import write_whole
 
@@ -28,9 +29,16 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
         jobs: Trainings at a time.
 
     Raises:
-        UserError: If a training fails: its last line, and where the rest is.
+        UserError: If a training fails: its last line, and where the rest is; or if one that is done
+            had other settings.
         KeyboardInterrupt: Once the trainings have saved themselves.
     """
+    # Systems and their runs import Keras, which takes seconds.
+    from tfrs_timirec.training.run import Run
+
+    for entry in entries:
+        if entry.done:
+            Run(entry.folder).check(entry.settings, resume=True)
     first = {entry.folder: first_of(entry, entries) for entry in entries}
     # A training that waits for its first phase would keep others from its cores.
     missing = sorted(
@@ -78,9 +86,13 @@ def first_of(entry: Entry, entries: list[Entry]) -> Entry | None:
     # Systems import Keras, which takes seconds.
     from tfrs_timirec.models.systems import SYSTEMS
 
+    def alike(settings: Settings) -> Settings:
+        """The settings without that of the second phase."""
+        return replace(settings, training=replace(settings.training, second_learning_rate=None))
+
     model = SYSTEMS[entry.settings.model.system].first_phase(entry.settings.model)
-    settings = replace(entry.settings, model=model)
-    return next((other for other in entries if other.settings == settings), None)
+    settings = alike(replace(entry.settings, model=model))
+    return next((other for other in entries if alike(other.settings) == settings), None)
 
 
 def shares_of_cores(jobs: int) -> list[set[int]]:

@@ -19,7 +19,7 @@ __all__ = ["SequenceStore", "load", "summary"]
 _logger = logging.getLogger(__name__)
 
 # Raised when what is kept, or how it is made, changes, so that older sequences are made anew.
-_VERSION = 4
+_VERSION = 5
 
 
 def load(settings: DataSettings, seed: int, table: Any = None) -> SequenceStore:
@@ -70,7 +70,7 @@ def load(settings: DataSettings, seed: int, table: Any = None) -> SequenceStore:
         paths = find_files(settings.source)
 
     fingerprint = _fingerprint(settings, paths)
-    name = re.sub(r"\W+", "-", Path(settings.source).name).strip("-")
+    name = re.sub(r"\W+", "-", Path(settings.source).name).strip("-") or "log"
     prepared = folder / "prepared" / f"{name}-{fingerprint[:16]}"
     for left in (prepared, prepared.with_name(name)):
         restore(left)

@@ -64,6 +64,10 @@ class Instances:
             part_end=self.part_end[rows],
         )
 
+    def with_history(self) -> "Instances":
+        """Those that have anything before them."""
+        return self.chosen(np.flatnonzero(self.end > self.begin))
+
     def histories(self, chosen: np.ndarray, width: int) -> np.ndarray:
         """The histories of the chosen instances, oldest item first, zeros after the newest.
 

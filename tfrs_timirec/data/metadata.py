@@ -74,7 +74,7 @@ def _read(settings: Metadata, column: str, item_ids: pa.Array) -> tuple[list[str
         columns = [names[settings.titles_id_column], names[column]]
         rows = relation.select(*(duckdb.ColumnExpression(c).cast("VARCHAR") for c in columns))
         texts = dict(rows.fetchall())
-    except duckdb.Error as error:
+    except (duckdb.Error, OSError) as error:
         told = str(error).splitlines()[0].rstrip(".")
         raise UserError(f"The titles {settings.titles} cannot be read: {told}.") from None
     return [texts.get(str(item)) or "" for item in item_ids.to_pylist()], names[column]

@@ -60,7 +60,10 @@ def prepare(
     kept = kept.mutate(step=(kept.item_index + 1).cast("int32"))
     columns, order = {"item": "step"}, ["user_index", "position"]
     if "time" in log.columns:
-        kept = kept.mutate(second=kept.time.floor().cast("int64"))
+        # Whole numbers would lose digits: DuckDB rounds them as floating-point numbers. What is not
+        # whole is a decimal where Spark has divided.
+        second = kept.time if kept.time.type().is_integer() else kept.time.floor()
+        kept = kept.mutate(second=second.cast("int64"))
         columns["time"] = "second"
         order.insert(1, "time")
     numbers, shards = _shards(users)

@@ -19,6 +19,7 @@ from tfrs_timirec.data.instances import (
 from tfrs_timirec.data.sampling import UntouchedItems
 from tfrs_timirec.data.splits import Split, split_of
 from tfrs_timirec.data.store import SequenceStore
+from tfrs_timirec.data.thinning import thinned
 from tfrs_timirec.data.windows import num_window_batches, training_windows, window_batches
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.memory import check_memory
@@ -51,6 +52,7 @@ class Task:
         num_negatives: How many for each user, for the evaluation.
         seed: What they depend on.
         by_user: Whether a batch of the training holds users' windows, not instances.
+        item_dropout: The share of the items of its histories that are left out.
         chosen: int64, the training instances that are used, one by one; None for all.
     """
 
@@ -61,6 +63,7 @@ class Task:
     num_negatives: int
     seed: int | tuple[int, int]
     by_user: bool = False
+    item_dropout: float = 0.0
     chosen: np.ndarray | None = None
 
     @classmethod
@@ -69,7 +72,8 @@ class Task:
 
         Args:
             store: The users' sequences.
-            settings: The split, L, and the number of negatives and their seed.
+            settings: The split, L, the number of negatives and their seed, and what the training
+                takes at once and leaves out.
             reads_times: Whether the system reads the times of a history.
 
         Raises:
@@ -87,8 +91,9 @@ class Task:
         what = f"Drawing {drawn:,} negatives for {most:,} users"
         check_memory(4 * most * drawn, what, "evaluation.negatives")
         read = store if reads_times else replace(store, times=None)
-        length, by_user = settings.model.history_length, settings.training.unit == "user"
-        return cls(read, split, length, store, drawn, settings.seed, by_user)
+        length, training = settings.model.history_length, settings.training
+        by_user, dropped = training.unit == "user", training.item_dropout
+        return cls(read, split, length, store, drawn, settings.seed, by_user, dropped)
 
     def parts(self, rng: np.random.Generator | None = None, share: Share = ALL) -> Iterator["Task"]:
         """The task of the users of each shard, one after the other; itself where there is one.
@@ -189,10 +194,11 @@ class Task:
                 the most, in the end of rows that weigh nothing.
 
         Yields:
-            What `tfrs_timirec.data.instances.training_batches` does.
+            What `tfrs_timirec.data.instances.training_batches` does, or by user
+            `tfrs_timirec.data.windows.window_batches`.
         """
         if not self._is_divided(share):
-            for batch in self._batches(size, rng, share.count):
+            for batch in self._thinned(self._batches(size, rng, share.count), rng):
                 rows = len(batch["weight"]) // share.count
                 mine = slice(share.rank * rows, (share.rank + 1) * rows)
                 yield {name: value[mine] for name, value in batch.items()}
@@ -200,7 +206,7 @@ class Task:
         left = self.num_batches(size, share)
         # Or the negatives of all workers would be alike.
         rng = rng.spawn(share.count)[share.rank]
-        for batch in self._batches(size // share.count, rng, share=share):
+        for batch in self._thinned(self._batches(size // share.count, rng, share=share), rng):
             yield batch
             left -= 1
         for _ in range(left):
@@ -220,14 +226,19 @@ class Task:
             # Before those of the next shard are made.
             del part
 
-    def validations(self, share: Share = ALL) -> Iterator[tuple[Instances, np.ndarray]]:
+    def _thinned(self, batches, rng):
+        if not self.item_dropout:
+            return batches
+        return (thinned(batch, self.item_dropout, rng) for batch in batches)
+
+    def validations(self, share: Share = ALL) -> Iterator[tuple[Instances, "Task"]]:
         """The validation targets of a worker's share of the users.
 
         Args:
             share: Whose.
 
         Yields:
-            Targets, and the negatives of their users, int32 [users, n].
+            Targets, and the task of the users of their shard.
         """
         divided = self._is_divided(share)
         for part in self.parts(share=share):
@@ -235,7 +246,7 @@ class Task:
             if not divided:
                 mine = targets.users % share.count == share.rank
                 targets = targets.chosen(np.flatnonzero(mine))
-            yield targets, part.negatives
+            yield targets, part
 
     @property
     def has_negatives(self) -> bool:
@@ -280,7 +291,7 @@ class Task:
     def validation(self) -> Instances:
         """The validation targets of users that have a history."""
         targets = evaluation_instances(self.store, self.split, "validation", self.max_length)
-        return targets.chosen(np.flatnonzero(targets.end > targets.begin))
+        return targets.with_history()
 
     @cached_property
     def test(self) -> Instances:

@@ -38,9 +38,11 @@ def groups(
         (lengths[old], "short histories", "long histories"),
         (popularity[old], "rare targets", "popular targets"),
     ):
-        is_low = values <= np.median(values) if len(values) else np.ones(0, bool)
-        if is_low.all():
+        if not len(values) or not np.ptp(values):
             continue
+        median = np.median(values)
+        # Where most have the largest value, it alone is high.
+        is_low = values <= median if median < values.max() else values < median
         for name, inside in ((low, is_low), (high, ~is_low)):
             chosen = old[inside]
             of_chosen = {

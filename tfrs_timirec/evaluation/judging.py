@@ -58,11 +58,13 @@ def judge(
         name: _list_figures(system, counts, task, cutoffs, attributes)
         for name, system in whole.items()
     }
-    metrics["interests"] = {
+    figures = {
         name: _interest_figures(system, task, ranks[name]["full"], cutoffs)
         for name, system in whole.items()
         if system.user_tower.output["interests"].shape[1] > 1
     }
+    # Of a system without any target that it knows nothing is found.
+    metrics["interests"] = {name: found for name, found in figures.items() if found}
     return metrics, ranks
 
 

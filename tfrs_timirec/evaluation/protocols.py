@@ -6,6 +6,9 @@ from tfrs_timirec.data.instances import Instances
 from tfrs_timirec.evaluation.ranking import Ranker
 from tfrs_timirec.models.base import SequentialRecommender
 
+# A rank that no cutoff reaches.
+BEYOND = 2**31
+
 
 def protocol_ranks(
     model: SequentialRecommender,
@@ -16,7 +19,7 @@ def protocol_ranks(
     """The rank of each target, in both protocols.
 
     A user without a history, or with one of unknown items alone, is recommended what is popular. A
-    target that the recommender does not know, the item 0, comes after all others.
+    target that the recommender does not know, the item 0, is in no list, however long.
 
     Args:
         model: The recommender.
@@ -33,7 +36,7 @@ def protocol_ranks(
     rankers = {False: Ranker(model), True: Ranker(popularity)}
     ranks = {}
     for protocol, candidates in (("sampled", negatives), ("full", None)):
-        ranks[protocol] = np.full(len(targets), model.num_items)
+        ranks[protocol] = np.full(len(targets), BEYOND)
         for without_history, ranker in rankers.items():
             chosen = np.flatnonzero((lonely == without_history) & ~unknown)
             if len(chosen):

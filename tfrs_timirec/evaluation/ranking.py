@@ -85,7 +85,8 @@ class Ranker:
             if nan:
                 raise UserError(
                     f"The scores of {type(self._model).__name__} are not numbers (NaN): its "
-                    f"weights are broken; train again with a lower training.learning_rate."
+                    "weights are broken; train again with a lower training.learning_rate (of a "
+                    "second phase: training.second_learning_rate)."
                 )
             ranks[block] = counts.numpy()[: len(block)]
         return ranks

@@ -21,7 +21,8 @@ class DistillationSettings:
 
     Args:
         predictor_layers: Dense layers that turn the GRU's state into the K logits.
-        predictor_dropout: Share of the predictor's activations dropped in training.
+        predictor_dropout: Share of the activations between these layers dropped in training; one
+            layer has none.
         temperature: T of the soft labels and of the distillation.
         pretraining: Trains the extractor alone first; false trains everything from scratch, an
             ablation.

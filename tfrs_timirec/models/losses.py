@@ -19,7 +19,27 @@ def bpr_loss(query, positive, negative):
     return ops.softplus(ops.sum(query * (negative - positive), axis=-1))
 
 
-def softmax_loss(
+def softmax_loss(score, scores, smoothing: float = 0.0):
+    """Cross-entropy of the target among the whole catalogue, −log(e^s / Σ_j e^(s_j)).
+
+    Label smoothing gives the share `smoothing` of the target's probability to the other items.
+
+    Args:
+        score: float [batch], the targets' s.
+        scores: float [batch, n], all items' s_j, n > 1.
+        smoothing: From 0 to 1.
+
+    Returns:
+        float [batch], in nats.
+    """
+    total = ops.logsumexp(scores, axis=-1)
+    if not smoothing:
+        return total - score
+    others = (ops.sum(scores, axis=-1) - score) / (scores.shape[1] - 1)
+    return total - (1 - smoothing) * score - smoothing * others
+
+
+def sampled_softmax_loss(
     score,
     scores,
     is_other,
@@ -27,7 +47,7 @@ def softmax_loss(
     smoothing: float = 0.0,
     hardness: float = 0.0,
 ):
-    """Cross-entropy of the target against other items, all of them or a uniform sample.
+    """Cross-entropy of the target against a uniform sample of other items.
 
     −log(e^s / (e^s + Σ_j e^(s_j + c))), where c = log(items there are / items drawn) makes the sum
     over a sample an estimate of the sum over all (Jean et al., ACL 2015, section 3). Label
@@ -162,14 +182,16 @@ def distillation_loss(similarity, logits, temperature: float, stop_gradient: boo
 def routing_variance(attention):
     """‖diag(C)‖², C = (A − Ā)ᵀ(A − Ā), of the attention A of K interests over a history.
 
-    (REMI, Xie et al., RecSys 2023, section 4.3. Its authors' code divides C by D and adds the
-    penalties of a batch up: their λ is λ·D² / batch here.)
+    (REMI, Xie et al., RecSys 2023, section 4.3. Its authors' code counts padding among the items,
+    divides C by D and adds the penalties of a batch up: their λ is λ·D² / batch here.)
 
     Args:
-        attention: float [batch, n, K].
+        attention: float [batch, n, K], 0 at padding, which does not count.
 
     Returns:
-        float [batch], from 0, where all positions have the same share, to less than K.
+        float [batch], from 0, where all items have the same share, to less than K.
     """
-    centred = attention - ops.mean(attention, axis=1, keepdims=True)
+    is_item = ops.cast(ops.any(attention > 0, axis=2, keepdims=True), attention.dtype)
+    items = ops.maximum(ops.sum(is_item, axis=1, keepdims=True), 1)
+    centred = (attention - ops.sum(attention, axis=1, keepdims=True) / items) * is_item
     return ops.sum(ops.sum(centred**2, axis=1) ** 2, axis=-1)

@@ -5,7 +5,12 @@ import math
 import keras
 from keras import ops
 
-from tfrs_timirec.models.losses import bpr_loss, gbce_loss, softmax_loss
+from tfrs_timirec.models.losses import (
+    bpr_loss,
+    gbce_loss,
+    sampled_softmax_loss,
+    softmax_loss,
+)
 from tfrs_timirec.models.settings import ModelSettings
 
 
@@ -46,22 +51,20 @@ class Objective:
         if objective == "bpr":
             loss = bpr_loss(query, target, ops.cast(items(negative), query.dtype))
             return ops.where(negative > 0, loss, 0.0)
-        catalogue = items.input_dim - 1
-        others = ops.arange(1, catalogue + 1) if objective == "softmax" else negative
+        is_whole = objective == "softmax"
+        others = ops.arange(1, items.input_dim) if is_whole else negative
         score = ops.sum(query * target, axis=-1)
         vectors = items(others)
         # The largest product of a step, in the precision of the layers.
         scores = ops.matmul(ops.cast(query, vectors.dtype), ops.transpose(vectors))
         scores = ops.cast(scores, query.dtype)
+        smoothing = self._settings.label_smoothing
+        if is_whole:
+            return softmax_loss(score, scores, smoothing)
         is_other = (positive[:, None] != others) & (others > 0)
-        drawn = 1 if objective == "softmax" else others.shape[0] / (catalogue - 1)
+        # Of all other items: neither the row of padding nor the target.
+        drawn = others.shape[0] / (items.input_dim - 2)
         if objective == "gbce":
             return gbce_loss(score, scores, is_other, drawn, self._settings.calibration)
-        return softmax_loss(
-            score,
-            scores,
-            is_other,
-            -math.log(drawn),
-            self._settings.label_smoothing,
-            self._settings.hardness,
-        )
+        correction, hardness = -math.log(drawn), self._settings.hardness
+        return sampled_softmax_loss(score, scores, is_other, correction, smoothing, hardness)

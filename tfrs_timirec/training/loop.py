@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from typing import Any
 
@@ -22,7 +22,7 @@ from rich.progress import (
     Progress as ProgressBar,
 )
 
-from tfrs_timirec.config import Settings
+from tfrs_timirec.config import Settings, TrainingSettings
 from tfrs_timirec.data.task import Task
 from tfrs_timirec.errors import Stopped, UserError
 from tfrs_timirec.evaluation.metrics import metric
@@ -72,8 +72,7 @@ class Training:
         self._phases = phases
         self._settings = settings
         self._task = task
-        self._size = task.num_training
-        if not self._size:
+        if not task.num_training:
             raise UserError(
                 "There is nothing to train on: no user has two interactions in the training part; "
                 "lower data.core or bring a longer log."
@@ -141,7 +140,7 @@ class Training:
                     self._load_best(progress.phase - 1)
                 model = self._phases[progress.phase - 1]
                 kind = STEPS[self._settings.training.optimizer]
-                step = kind(model, self._settings.training, self._steps, self._workers)
+                step = kind(model, self._training_of(progress.phase), self._steps, self._workers)
                 if resumed and self._workers.is_chief:
                     checkpoint.load(self._run.latest, step.state)
                 resumed = False
@@ -167,6 +166,15 @@ class Training:
             self._load_best(len(self._phases))
             self._workers.share_state(self._phases[-1].state)
         return progress
+
+    def _rate_of(self, phase: int) -> str:
+        """The name of the setting that is the learning rate of a phase."""
+        second = self._settings.training.second_learning_rate
+        return "second_learning_rate" if second and phase > 1 else "learning_rate"
+
+    def _training_of(self, phase: int) -> TrainingSettings:
+        training = self._settings.training
+        return replace(training, learning_rate=getattr(training, self._rate_of(phase)))
 
     def _taken_over(self) -> Progress:
         """The progress of the run that trained the first phase, with its best weights."""
@@ -222,12 +230,10 @@ class Training:
             while not self._is_over(progress):
                 bar.reset(task)
                 bar.update(task, epoch=progress.epoch + 1)
-                began = time.monotonic()
-                first = progress.step
+                before, began = progress.targets, time.monotonic()
                 loss = self._train_epoch(step, progress, stop, bar, task)
-                share = 1 - first / self._steps
                 training_seconds = time.monotonic() - began
-                speed = share * self._size / training_seconds
+                speed = (progress.targets - before) / training_seconds
                 began = time.monotonic()
                 name = self._settings.evaluation.metric
                 value = self._validate(name, ranker)
@@ -266,8 +272,11 @@ class Training:
         sampled = self._settings.evaluation.protocol == "sampled"
         values = np.concatenate(
             [
-                metric(name, ranker.ranks(targets, negatives if sampled else None), targets.users)
-                for targets, negatives in self._task.validations(self._workers.share)
+                # The negatives of several shards are drawn anew each time.
+                metric(
+                    name, ranker.ranks(targets, part.negatives if sampled else None), targets.users
+                )
+                for targets, part in self._task.validations(self._workers.share)
             ]
         )
         total, users = self._workers.summed([values.sum(), np.float64(len(values))])
@@ -282,7 +291,7 @@ class Training:
         """Trains the rest of an epoch and returns its mean loss."""
         rng = np.random.default_rng([self._settings.seed, progress.phase, progress.epoch])
         saved = began = time.monotonic()
-        seen = 0
+        before = progress.targets
         size = self._settings.training.batch_size
         batches = self._task.batches(size, rng, self._workers.share)
         left = map(step.prepared, islice(batches, progress.step, None))
@@ -293,17 +302,18 @@ class Training:
                     raise UserError(
                         f"The loss is {loss} in phase {progress.phase}, epoch "
                         f"{progress.epoch + 1}, step {progress.step + 1}: lower "
-                        f"training.learning_rate; the last good checkpoint is {self._run.latest}."
+                        f"training.{self._rate_of(progress.phase)}; the last good checkpoint is "
+                        f"{self._run.latest}."
                     )
                 progress.step += 1
                 progress.loss_sum += loss * count
-                seen += count
+                progress.targets += count
                 now = time.monotonic()
                 bar.update(
                     task,
                     completed=progress.step,
                     loss=f"{loss:.4f}",
-                    speed=f"{seen / (now - began):,.0f}",
+                    speed=f"{(progress.targets - before) / (now - began):,.0f}",
                 )
                 stopped = self._workers.any(bool(stop))
                 if stopped or now - saved > CHECKPOINT_SECONDS:
@@ -312,7 +322,7 @@ class Training:
                     saved = now
                     if stopped:
                         raise Stopped(stop[0] if stop else signal.SIGTERM)
-        return progress.loss_sum / self._size
+        return progress.loss_sum / progress.targets
 
 
 @contextmanager
@@ -330,7 +340,9 @@ def _stop_signals():
         signal.signal(number, before[number])
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, handle)
+        # A shell starts background jobs deaf to Ctrl-C.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, handle)
     try:
         yield stop
     finally:

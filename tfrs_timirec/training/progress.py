@@ -16,7 +16,8 @@ class Progress:
         phase: The phase that is being trained, from 1; one more than there are when all is done.
         epoch: Complete epochs of this phase.
         step: Complete steps of the epoch that has begun.
-        loss_sum: Sum of the losses of those steps' instances.
+        loss_sum: Sum of the losses of those steps' targets.
+        targets: How many these are.
         best: The best validation metric of this phase.
         best_epoch: The epoch that reached it.
         declines: Epochs in a row whose metric was below the one before.
@@ -27,6 +28,7 @@ class Progress:
     epoch: int = 0
     step: int = 0
     loss_sum: float = 0.0
+    targets: int = 0
     best: float = -1.0
     best_epoch: int = 0
     declines: int = 0
@@ -43,8 +45,9 @@ class Progress:
             ValueError, TypeError, KeyError, AttributeError: If it is no progress.
         """
         progress = cls(**values)
-        counts = [progress.phase, progress.epoch, progress.step, progress.best_epoch]
-        if not all(type(count) is int and count >= 0 for count in [*counts, progress.declines]):
+        counts = [progress.phase, progress.epoch, progress.step, progress.targets]
+        counts += [progress.best_epoch, progress.declines]
+        if not all(type(count) is int and count >= 0 for count in counts):
             raise ValueError("it does not count from 0")
         numbers = [progress.loss_sum, progress.best]
         for row in progress.log:
@@ -55,13 +58,15 @@ class Progress:
             raise ValueError("it holds what is no number")
         if progress.epoch and not progress.log:
             raise ValueError("its log is empty")
+        if progress.step and not progress.targets:
+            raise ValueError("it counts steps without targets")
         return progress
 
     def end_epoch(self, metric: float, row: dict[str, Any]) -> bool:
         """Notes an epoch's validation metric; true if it is the phase's best so far."""
         previous = self.log[-1]["metric"] if self.epoch else metric
         self.declines = self.declines + 1 if metric < previous else 0
-        self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
+        self.epoch, self.step, self.loss_sum, self.targets = self.epoch + 1, 0, 0.0, 0
         self.log.append({"phase": self.phase, "epoch": self.epoch, **row, "metric": metric})
         if metric <= self.best:
             return False

@@ -77,8 +77,8 @@ class Run:
             if value != theirs.get(name) and not (longer and value > theirs[name]):
                 raise UserError(
                     f"The run folder {self.folder} is of another configuration: {name} is "
-                    f"{theirs.get(name)!r} there and {value!r} here; name "
-                    "another folder with --run."
+                    f"{theirs.get(name)!r} there and {value!r} here; name another folder with "
+                    "--run (of a comparison: --runs)."
                 )
         if not resume:
             raise UserError(
@@ -103,7 +103,9 @@ class Run:
                 f"The system {settings.model.system} has no first phase that another run could "
                 "have trained: leave --pretrained out."
             )
-        if not (self.folder / _METRICS).exists():
+        # Without anything held out there are no metrics.
+        without = settings.data.split == "none"
+        if not (self.model if without else self.folder / _METRICS).exists():
             raise UserError(f"{self.folder} is not a finished run: train it first.")
         there = self.settings()
         ours = flat({"data": asdict(settings.data), "model": asdict(model)})
