@@ -2,7 +2,10 @@ PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
 TESTS = tests
-PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+# pytest-xdist 3.8 waits for ever after it has replaced a worker that crashed; without replacing one,
+# it names the test and ends.
+PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder \
+	--max-worker-restart 0
 
 .PHONY: train test narrow faults spark docs lint explorer clean
 
