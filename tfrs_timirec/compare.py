@@ -35,8 +35,9 @@ def _main() -> None:
     parser.add_class_arguments(ComparisonSettings, as_group=False, skip={"base"})
     add_settings(parser, DEFAULT_SYSTEM, "base.")
     parsed = parser.parse_args()
-    source = str(parsed.pop("config")[-1]) if parsed.config else "the command line"
-    values = plain(parsed.as_dict())
+    configs = parsed.pop("config")
+    source = str(configs[-1]) if configs else "the command line"
+    values = plain(parsed.clone(with_meta=False).as_dict())
     base = settings_from(values.pop("base"), source)
     compare(ComparisonSettings(base=base, **values), source)
 

@@ -275,7 +275,7 @@ def settings_parser(arguments: Sequence[str], **kwargs) -> ArgumentParser:
 
 def settings_of(parsed: Namespace) -> Settings:
     """The settings in what a `settings_parser` parsed."""
-    values = plain(parsed.as_dict())
+    values = plain(parsed.clone(with_meta=False).as_dict())
     sections = _sections(values["model"]["system"])
     settings = Settings(
         **{name: section(**values[name]) for name, section in sections.items()},
@@ -479,7 +479,7 @@ def _sections(system: str) -> dict[str, type]:
 def _chosen_system(arguments: Sequence[str]) -> str:
     """The system that flags and their configuration files name; the last one counts."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for name in ("--config", "--model.system"):
+    for name in ("--config", "--model", "--model.system"):
         parser.add_argument(
             name, dest="named", action="append", default=[], type=lambda v, name=name: (name, v)
         )
@@ -491,8 +491,8 @@ def _chosen_system(arguments: Sequence[str]) -> str:
     for name, value in known.named:
         if name == "--model.system":
             model["system"] = value
-        elif config_path(value).is_file():  # Else it is the main parser's to tell.
-            section = read_yaml(config_path(value)).get("model")
+        else:
+            section = _section(name, value)
             model |= section if isinstance(section, dict) else {}
     for flag, following in zip(others, [*others[1:], ""], strict=False):
         if flag.startswith("--model."):
@@ -501,6 +501,19 @@ def _chosen_system(arguments: Sequence[str]) -> str:
     system = model.get("system", DEFAULT_SYSTEM)
     _check_system(system, model)
     return system
+
+
+def _section(flag: str, value: str) -> object:
+    """What `--config` or `--model` says of the model; what it lacks is the main parser's to tell."""
+    if flag == "--config":
+        path = config_path(value)
+        return read_yaml(path).get("model") if path.is_file() else None
+    if Path(value).is_file():
+        return read_yaml(Path(value))
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        return None
 
 
 def _check_system(system: object, model: dict, place: str = "") -> None:

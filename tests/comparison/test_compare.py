@@ -17,6 +17,7 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from tests.processes import ROOT, Popen
+from tfrs_timirec.compare import _main
 from tfrs_timirec.comparison.interests import distribution, jensen_shannon
 from tfrs_timirec.comparison.results import differences, read_planted
 from tfrs_timirec.comparison.settings import ComparisonSettings, Entry, make_plan
@@ -265,6 +266,14 @@ def test_a_mistake_in_the_settings_is_told(changes, said):
     settings = ComparisonSettings(**given)
     with pytest.raises(UserError, match=said):
         make_plan(settings, "c.yaml")
+
+
+def test_a_comparison_of_flags_and_sections_in_files(monkeypatch, tmp_path):
+    section = tmp_path / "training.yaml"
+    section.write_text("max_epochs: 3\n")
+    monkeypatch.setattr("sys.argv", ["compare", "--base.training", str(section), "--systems", "{}"])
+    with pytest.raises(UserError, match="the command line names no systems"):
+        _main()
 
 
 def test_the_sensitivity_to_a_setting_that_is_null_by_default():

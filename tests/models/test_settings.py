@@ -128,8 +128,13 @@ def test_a_flag_without_its_value(flag):
 def test_the_last_named_system_counts(tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text("model:\n  system: mind\n  num_interests: 7\n")
+    section = tmp_path / "model.yaml"
+    section.write_text("system: timirec\nnum_interests: 7\n")
     file, flag = f"--config={config}", "--model.system=comirec"
     for arguments, system in (
+        ([f"--model={section}"], "timirec"),
+        ([file, "--model", '{"system": "comirec", "num_interests": 7}'], "comirec"),
+        ([f"--model={section}", file], "mind"),
         ([file], "mind"),
         ([file, flag], "comirec"),
         ([flag, file], "mind"),
