@@ -504,7 +504,7 @@ def _chosen_system(arguments: Sequence[str]) -> str:
 
 
 def _section(flag: str, value: str) -> object:
-    """What `--config` or `--model` says of the model; what it lacks is the main parser's to tell."""
+    """What `--config` or `--model` says of the model; mistakes are the main parser's to tell."""
     if flag == "--config":
         path = config_path(value)
         return read_yaml(path).get("model") if path.is_file() else None
