@@ -226,7 +226,6 @@ class Recommender:
             if first:
                 kind = SYSTEMS[settings.model.system]
                 first.check_pretrained(settings, kind.first_phase(settings.model))
-            _fix_chance(settings)
             store = data.load(settings.data, settings.seed, table)
             of_all = {"log": store.digest, **flat(asdict(settings))}
             workers.check_same(
@@ -238,6 +237,7 @@ class Recommender:
             console.print(*told, sep="\n", highlight=False, soft_wrap=True)
             # What is wrong with them is told before the training.
             attributes = _attributes(settings, store.item_ids) if workers.is_chief else None
+            _fix_chance(settings)
             task, system = _untrained(store, settings)
             if first:
                 first.check_data(task.store.digest)

@@ -68,7 +68,7 @@ def explored(titles, eagerly, tmp_path_factory) -> Explored:
         history_length=6,
         initial_stddev=0.1,
         learning_rate=0.03,
-        batch_size=256,
+        batch_size=2048,
         max_epochs=3,
         negatives=20,
         core=1,

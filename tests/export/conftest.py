@@ -59,7 +59,7 @@ def fitted(system: str, log: Path) -> Recommender:
             "embedding_size": 16,
             "initial_stddev": 0.1,
             "learning_rate": 0.03,
-            "batch_size": 512,
+            "batch_size": 4096,
             "max_epochs": 1,
         }
     if system in ("timirec", "comirec"):

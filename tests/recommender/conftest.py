@@ -20,7 +20,7 @@ def tiny() -> dict:
         "embedding_size": 16,
         "history_length": 3,
         "initial_stddev": 0.1,
-        "batch_size": 64,
+        "batch_size": 256,
         "max_epochs": 2,
         "negatives": 20,
         "core": 1,

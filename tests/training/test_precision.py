@@ -36,7 +36,7 @@ def test_the_losses_are_nearly_those_of_float32(variant):
 
 @pytest.mark.parametrize("optimizer", ["adam", "lazy_adam"])
 def test_steps_learn_and_keep_the_weights_in_float32(optimizer, eager):
-    model = make("timirec", stddev=0.2)
+    model = make("comirec+", stddev=0.2)
     settings = TrainingSettings(optimizer=optimizer, precision="bfloat16", learning_rate=0.01)
     step = STEPS[optimizer](model, settings, 1, ALONE)
     losses = [step(batch(0))[0] for _ in range(20)]
