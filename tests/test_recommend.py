@@ -1,5 +1,6 @@
 """`python -m tfrs_timirec.recommend`: the same as asking the recommender, shard by shard."""
 
+import shutil
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ import pytest
 from tests.processes import Popen, run
 from tfrs_timirec import UserError, shards
 from tfrs_timirec.shards import write_shards
+from tfrs_timirec.training.run import model_in
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def test_all_users_in_shards(trained, small_shards, tmp_path):
 def test_those_of_a_file(trained, small_shards, tmp_path):
     recommender, folder = trained
     asked = ["u399", "u3", "u17", "u3"]
-    (tmp_path / "users.txt").write_text("\n".join([*asked, "", ""]))
+    (tmp_path / "users.txt").write_text("\ufeff" + "\n".join([*asked, "", ""]))
     assert write_shards(folder, tmp_path / "recs", 3, tmp_path / "users.txt") == 3
     found = read(tmp_path / "recs").sort_values(["user_id", "rank"], ignore_index=True)
     expected = recommender.recommend(users=sorted(set(asked)), k=3)
@@ -60,6 +62,21 @@ def test_what_is_there_is_not_computed_again(trained, small_shards, tmp_path):
     write_shards(folder, out, 5)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert times.items() <= {path.name: path.stat().st_mtime_ns for path in out.iterdir()}.items()
+
+
+def test_a_model_that_is_saved_anew_meanwhile(trained, small_shards, tmp_path, monkeypatch):
+    model = tmp_path / "model"
+    shutil.copytree(model_in(trained[1]), model)
+    recommended = shards._recommended
+
+    def after_which_it_is_saved(*args):
+        about = model / "recommender.json"
+        about.write_text(about.read_text() + "\n")
+        return recommended(*args)
+
+    monkeypatch.setattr(shards, "_recommended", after_which_it_is_saved)
+    with pytest.raises(UserError, match="model was saved anew meanwhile: delete .*recs"):
+        write_shards(model, tmp_path / "recs", 7)
 
 
 @pytest.mark.parametrize(

@@ -507,7 +507,10 @@ def _section(flag: str, value: str) -> object:
     """What `--config` or `--model` says of the model; mistakes are the main parser's to tell."""
     if flag == "--config":
         path = config_path(value)
-        return read_yaml(path).get("model") if path.is_file() else None
+        section = read_yaml(path).get("model") if path.is_file() else None
+        if isinstance(section, str):
+            raise UserError(f"{path} has model: {section}: write its settings there.")
+        return section
     if Path(value).is_file():
         return read_yaml(Path(value))
     try:

@@ -241,6 +241,8 @@ class Recommender:
             task, system = _untrained(store, settings)
             if first:
                 first.check_data(task.store.digest)
+            if validated:
+                task.check_tested()
             if validated and (shortage := task.shortage):
                 console.print(shortage, highlight=False, soft_wrap=True)
             phases = system.phases()
@@ -450,6 +452,7 @@ class Recommender:
         attributes = _attributes(settings, self.sequences.item_ids)
         task = Task.of(store, settings, "times" in self.system.tower_inputs)
         task = task.for_catalogue(self.system.num_items)
+        task.check_tested()
         systems = [(self.system.title, self.system)]
         metrics, _ = _judge(systems, self.counts, task, settings, attributes)
         return metrics

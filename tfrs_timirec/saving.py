@@ -89,7 +89,7 @@ def load(folder: Path) -> tuple[Settings, keras.Model, dict[str, Any]]:
         about = json.loads(path.read_text())
         version, digests, digest = about["format"], dict(about["files"]), about.pop("digest")
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{folder} is not a saved recommender: it has no {_ABOUT}.") from None
+        raise _absent(folder) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from None
     if version != FORMAT:
@@ -117,8 +117,20 @@ def load(folder: Path) -> tuple[Settings, keras.Model, dict[str, Any]]:
 
 
 def digest(folder: Path) -> str:
-    """The SHA-256 of a saved recommender: another one has another."""
-    return file_digest(folder / _ABOUT)
+    """The SHA-256 of a saved recommender: another one has another.
+
+    Raises:
+        UserError: If it is not a saved recommender.
+    """
+    restore(folder)
+    try:
+        return file_digest(folder / _ABOUT)
+    except (FileNotFoundError, NotADirectoryError):
+        raise _absent(folder) from None
+
+
+def _absent(folder: Path) -> UserError:
+    return UserError(f"{folder} is not a saved recommender: it has no {_ABOUT}.")
 
 
 def _digest_of(about: dict[str, Any]) -> str:

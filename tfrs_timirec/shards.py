@@ -67,7 +67,8 @@ def write_shards(
         UserError: If the recommender or the file of users cannot be used, the folder has the
             recommendations of another command, which may be running, or Spark cannot be used.
     """
-    work = _Work(model_in(folder), out, k, users, USERS_A_SHARD)
+    model = model_in(folder)
+    work = _Work(model, out, k, users, USERS_A_SHARD, saving.digest(model), time.time_ns())
     with locked(out):
         found = _by_spark(work, master) if engine == "spark" else _in_process(work)
     if work.wanted is not None and found < len(work.wanted):
@@ -87,11 +88,23 @@ class _Work:
         k: As for `write_shards`.
         users: As for `write_shards`.
         size: Users a shard.
+        digest: Of the recommender when the command began.
+        began: When that was; what a process of Spark has loaded is for this command alone.
     """
 
-    def __init__(self, folder: Path, out: Path, k: int, users: Path | None, size: int):
-        self.arguments = (folder.resolve(), out.resolve(), k, users and users.resolve(), size)
-        self._folder, self.out, self._k, self._users, self._size = self.arguments
+    def __init__(
+        self,
+        folder: Path,
+        out: Path,
+        k: int,
+        users: Path | None,
+        size: int,
+        digest: str,
+        began: int,
+    ):
+        self._folder, self.out, self._k = folder.resolve(), out.resolve(), k
+        self._users, self._size, self._digest = users and users.resolve(), size, digest
+        self.arguments = (self._folder, self.out, k, self._users, size, digest, began)
 
     @property
     def num_written(self) -> int:
@@ -119,19 +132,31 @@ class _Work:
         """Makes the folder, or checks that what is there came from the same command."""
         self.recommender.check_k(self._k)
         self.blocks  # noqa: B018 - a damaged one is told before anything is written
-        _begin(self.out, saving.digest(self._folder), self._k, self.wanted)
+        _begin(self.out, self._digest, self._k, self.wanted)
 
     def write(self, number: int) -> int:
         """Writes a shard unless it is there; how many users there are recommendations for."""
         path = self.out / f"part-{number:05}.parquet"
-        store = self.blocks[number]
+        recommender, store = self.recommender, self._read(number)
         asked = np.arange(store.num_users)
         if self.wanted is not None:
             asked = np.flatnonzero(pc.is_in(store.user_ids, self.wanted))
         if len(asked) and not path.exists():
-            table = _recommended(self.recommender, store, asked, self._k)
+            table = _recommended(recommender, store, asked, self._k)
             write_whole(path, lambda file: pq.write_table(table, file))
         return len(asked)
+
+    def _read(self, number: int) -> SequenceStore:
+        """The users of a shard, of the recommender that the command began with."""
+        try:
+            return self.blocks[number]
+        finally:
+            # Also where what was read looks damaged.
+            if saving.digest(self._folder) != self._digest:
+                raise UserError(
+                    f"{self._folder} was saved anew meanwhile: delete {self.out}, and give the "
+                    "same command again."
+                )
 
 
 @contextmanager
@@ -222,7 +247,7 @@ def _recommended(
 def _wanted(path: Path, type_: pa.DataType) -> pa.Array:
     """The distinct ids in a text file."""
     try:
-        lines = path.read_text().split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text: give a text file of user ids.") from None
     ids = [line.rstrip("\r") for line in lines if line.strip()]

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import ibis
 import numpy as np
 import pyarrow as pa
@@ -121,6 +122,13 @@ def test_a_threshold_needs_ratings():
         _prepare([(1, "a", 0)], min_rating=4.0)
 
 
+def test_a_log_of_sequences_has_no_ratings(tmp_path):
+    (tmp_path / "log.txt").write_text("1 a b c\n")
+    settings = DataSettings(str(tmp_path / "log.txt"), folder=str(tmp_path / "data"))
+    with pytest.raises(UserError, match="sequences has no ratings"):
+        load(replace(settings, min_rating=4.0, rating_column="stars"), seed=0)
+
+
 @pytest.fixture
 def log(tmp_path):
     path = tmp_path / "my log.csv"
@@ -138,6 +146,15 @@ def test_prepared_sequences_are_used_again(log, caplog, monkeypatch):
     assert "Using" in caplog.text
     np.testing.assert_array_equal(first.items, again.items)
     assert [path.name for path in Path(log.folder).iterdir()] == ["prepared"]
+
+
+def test_what_goes_wrong_in_the_engine_is_told(log, monkeypatch):
+    def fail(*args):
+        raise duckdb.ConversionException("no such number.")
+
+    monkeypatch.setattr("tfrs_timirec.data.preparation.prepare", fail)
+    with pytest.raises(UserError, match=r"my-log-csv-\w+ cannot be prepared \(no such number\)"):
+        load(log, seed=0)
 
 
 def test_a_change_of_setting_or_file_is_noticed(log):

@@ -198,6 +198,27 @@ def test_an_unreadable_rating(tmp_path):
     assert _read(path, rating_column="stars").num_rows == 2
 
 
+@pytest.mark.parametrize("column", ["timestamp", "stars"])
+def test_no_number_is_no_value_in_parquet_either(tmp_path, column):
+    # The file tells the least and the greatest number of a column, and leaves this out.
+    rows = {"user_id": [1] * 3, "item_id": [*"abc"], "timestamp": [1.0, 2.0, 3.0]}
+    rows["stars"] = [5.0, 4.0, 5.0]
+    rows[column][1] = float("nan")
+    path = tmp_path / "log.parquet"
+    pq.write_table(pa.table(rows), path)
+    with pytest.raises(UserError, match=f"Row 2 .* in the column {column} but"):
+        _read(path, rating_column="stars", min_rating=3.0)
+
+
+def test_a_header_that_names_a_column_twice(tmp_path):
+    path = _write(tmp_path, "user_id,item_id,timestamp,item_id\n1,a,1,b\n")
+    with pytest.raises(UserError, match="several columns item_id: .* data.item_column"):
+        _read(path)
+    typed = _write(tmp_path, "user_id:token\titem_id:token\titem_id:float\n1\ta\t1\n", "a.inter")
+    with pytest.raises(UserError, match="several columns item_id"):
+        _read(typed, time_column=None)
+
+
 def test_a_sequence_without_items(tmp_path):
     path = _write(tmp_path, "1 a b\n\n2\n", "log.txt")
     with pytest.raises(UserError, match="Line 3 of .*log.txt has the user 2 but no item"):

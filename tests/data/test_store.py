@@ -109,7 +109,7 @@ def test_a_damaged_file_is_named(tmp_path, name, size):
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(UserError, match=f"{name}.parquet is missing or damaged: delete the folder"):
+    with pytest.raises(UserError, match=f"{name}.parquet is missing or damaged: restore it"):
         SequenceStore.load(folder)
 
 
@@ -174,7 +174,7 @@ def test_a_damaged_file_is_named_by_blocks(tmp_path, name, size):
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(UserError, match=f"{name}.parquet is missing or damaged: delete the folder"):
+    with pytest.raises(UserError, match=f"{name}.parquet is missing or damaged: restore it"):
         list(Blocks(tmp_path / "store", 1))
 
 

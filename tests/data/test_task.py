@@ -118,6 +118,7 @@ def test_a_smaller_catalogue(users, known):
             known_or_0(np.array([item for time, item in user if (time >= 7) is late], int))
             for late in (False, True)
         )
+        history = [item for item in history if item]
         row = history + [0] * (20 - len(history))
         expected += [
             (number, item, row)

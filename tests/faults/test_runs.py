@@ -194,6 +194,16 @@ def test_nothing_to_train_on_leaves_no_run_folder(fit, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_nobody_to_test_leaves_no_run_folder(fit, tmp_path):
+    path = log(tmp_path, {"a": [*range(8)], "b": [*range(8)]})
+    with open(path, "a") as file:
+        file.writelines(f"new,{item},{9 + item}\n" for item in range(4))
+    split = {"split": "temporal", "validation_from": "6", "test_from": "8"}
+    with pytest.raises(UserError, match="nothing to test on"):
+        fit(path, tmp_path / "run", folder=str(tmp_path / "data"), **split)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("objective", ["bpr", "sampled_softmax", "gbce", "softmax"])
 def test_a_user_who_has_had_all_has_no_negative(fit, tmp_path, objective):
     users = {f"u{u}": [1 + (u + i) % 6 for i in range(5)] for u in range(20)}

@@ -119,6 +119,13 @@ def test_an_unknown_system_in_flags_and_files(tmp_path):
             settings_parser([str(argument) for argument in arguments])
 
 
+def test_a_section_in_a_file_of_its_own(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("model: model.yaml\n")
+    with pytest.raises(UserError, match="config.yaml has model: model.yaml: write its settings"):
+        settings_parser(["--config", str(config)])
+
+
 @pytest.mark.parametrize("flag", ["--model.system", "--config"])
 def test_a_flag_without_its_value(flag):
     with pytest.raises(UserError, match=f"{flag}: expected one argument"):

@@ -12,6 +12,7 @@ from typing import Any
 
 from tfrs_timirec.config import DataSettings
 from tfrs_timirec.data.store import SequenceStore
+from tfrs_timirec.errors import UserError
 from tfrs_timirec.files import locked, remove_left, restore, scratch, write_folder
 
 __all__ = ["SequenceStore", "load", "summary"]
@@ -89,10 +90,18 @@ def load(settings: DataSettings, seed: int, table: Any = None) -> SequenceStore:
                 _logger.info("Preparing %s into %s", ", ".join(map(str, paths)), prepared)
                 with start(settings, folder, "data.folder") as engine:
                     log = read_log(paths, settings, engine, layout)
-                    write_folder(
-                        prepared,
-                        lambda written: prepare(log, settings, engine, written, fingerprint),
-                    )
+                    try:
+                        write_folder(
+                            prepared,
+                            lambda written: prepare(log, settings, engine, written, fingerprint),
+                        )
+                    except duck.DISK:
+                        raise
+                    except engine.errors as error:
+                        raise UserError(
+                            f"{prepared} cannot be prepared ({engine.unreadable(error)[2]}): "
+                            "correct that, and give the same command again."
+                        ) from error
                 return SequenceStore.load(prepared)
     _logger.info("Using the sequences in %s", prepared)
     return SequenceStore.load(prepared)

@@ -73,7 +73,14 @@ def _read(settings: Metadata, column: str, item_ids: pa.Array) -> tuple[list[str
                 )
         columns = [names[settings.titles_id_column], names[column]]
         rows = relation.select(*(duckdb.ColumnExpression(c).cast("VARCHAR") for c in columns))
-        texts = dict(rows.fetchall())
+        texts = {}
+        for item, text in rows.fetchall():
+            if item in texts:
+                raise UserError(
+                    f"The titles {settings.titles} have several rows of the item {item}: give each "
+                    "item one, with its categories as in Comedy|Drama."
+                )
+            texts[item] = text
     except (duckdb.Error, OSError) as error:
         told = str(error).splitlines()[0].rstrip(".")
         raise UserError(f"The titles {settings.titles} cannot be read: {told}.") from None

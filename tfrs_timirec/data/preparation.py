@@ -36,6 +36,10 @@ def prepare(
         raise UserError(
             "data.min_rating is set but data.rating_column is not: set it to the rating's column."
         )
+    if settings.min_rating is not None and "rating" not in log.columns:
+        raise UserError(
+            "data.min_rating is set, but a log of sequences has no ratings: leave it out."
+        )
     log = engine.materialise(log)
     rated = log if settings.min_rating is None else log.filter(log.rating >= settings.min_rating)
     read = Read(_size(log), *_distinct(log, "user", "item"), _size(rated))

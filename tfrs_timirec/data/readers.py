@@ -107,6 +107,12 @@ def read_log(
                 header = [name.split(":")[0] if typed else name for name in header]
                 columns = dict(zip(header, numbered, strict=True))
             wanted = _wanted(columns, paths[0], settings)
+            for role, name in wanted.items():
+                if log_format != "parquet" and header.count(name) > 1:
+                    raise UserError(
+                        f"{paths[0]} has several columns {name}: rename all but one, or set "
+                        f"data.{role}_column to another."
+                    )
             raw = engine.numbered(table, {role: columns[name] for role, name in wanted.items()})
         ids = _ids if log_format == "parquet" else _written_ids
         return _typed(raw, ids, paths, settings, engine)

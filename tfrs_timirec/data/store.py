@@ -153,7 +153,8 @@ class SequenceStore:
             before: What the earlier log gave.
 
         Raises:
-            UserError: A user, an item or an interaction of the earlier log is missing.
+            UserError: A user or an item of the earlier log is missing, or a user has fewer
+                interactions than there.
         """
         _check_kept(self.item_ids, before.item_ids, "items")
         kept = _check_kept(self.user_ids, before.user_ids, "users")
@@ -459,6 +460,6 @@ def _known(columns: dict) -> dict:
 
 def _damaged(path: Path, folder: Path) -> UserError:
     return UserError(
-        f"{path} is missing or damaged: delete the folder {folder} and run again to prepare it "
-        "anew."
+        f"{path} is missing or damaged: restore it or, if it was prepared from a log, delete the "
+        f"folder {folder} and run again."
     )

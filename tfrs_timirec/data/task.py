@@ -18,7 +18,7 @@ from tfrs_timirec.data.instances import (
 )
 from tfrs_timirec.data.sampling import UntouchedItems
 from tfrs_timirec.data.splits import Split, split_of
-from tfrs_timirec.data.store import SequenceStore
+from tfrs_timirec.data.store import SequenceStore, Shard
 from tfrs_timirec.data.thinning import thinned
 from tfrs_timirec.data.windows import num_window_batches, training_windows, window_batches
 from tfrs_timirec.errors import UserError
@@ -303,6 +303,15 @@ class Task:
         """bool [users], who had no interaction in the training part."""
         return self.split.training_end == self.store.offsets[:-1]
 
+    def check_tested(self) -> None:
+        """Raises UserError if nobody is tested who has a history in the training part."""
+        tested = self.store.offsets[1:] > self.split.validation_end
+        if not (tested & ~self.is_new).any():
+            raise UserError(
+                "There is nothing to test on: no user has interactions in both the training and "
+                "the test part; choose another data.validation_from or data.test_from."
+            )
+
     @cached_property
     def counts(self) -> np.ndarray:
         """int64 [items], the interactions of each item in the training part."""
@@ -318,18 +327,31 @@ class Task:
     def for_catalogue(self, num_items: int) -> "Task":
         """The task for a recommender that knows only the first items of the catalogue.
 
-        Others are padding in histories, never negatives, and item 0 as targets.
+        Others are left out of histories, never negatives, and item 0 as targets.
 
         Args:
             num_items: How many it knows.
         """
-        store = self.store
+        store, split = self.store, self.split
+        items = np.where(store.items > num_items, 0, store.items)
+        stays = (items > 0) | (np.arange(len(items)) >= split.validation_end[store.owners])
+        place = np.concatenate([[0], np.cumsum(stays)])
+        shards = store.shards
+        if shards:
+            ends = place[store.offsets[np.cumsum([0, *(shard.users for shard in shards)])]]
+            left = np.diff(ends).tolist()
+            shards = tuple(Shard(*of) for of in zip((s.users for s in shards), left, strict=True))
         known = replace(
             store,
-            items=np.where(store.items > num_items, 0, store.items),
+            offsets=place[store.offsets],
+            items=items[stays],
+            times=None if store.times is None else store.times[stays],
+            interests=None if store.interests is None else store.interests[stays],
             item_ids=store.item_ids.slice(0, num_items),
+            shards=shards,
         )
-        return replace(self, store=known)
+        ends = Split(place[split.training_end], place[split.validation_end])
+        return replace(self, store=known, split=ends)
 
 
 def _rows(size: int, multiple: int) -> Callable[[int], int]:

@@ -45,13 +45,17 @@ def start(folder: Path, setting: str) -> Iterator["DuckDB"]:
             connection.disconnect()
 
 
+# What a full disk or an absent folder raises.
+DISK = (OSError, duckdb.IOException, duckdb.OutOfMemoryException)
+
+
 @contextmanager
 def writing(folder: Path, setting: str) -> Iterator[None]:
     """Makes a folder; errors of the disk name what sets it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
-    except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:
+    except DISK as error:
         raise UserError(
             f"{folder.resolve()} cannot be written to ({str(error).splitlines()[0]}): set "
             f"{setting} to a folder that can, with free space for the log."
