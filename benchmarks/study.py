@@ -103,7 +103,11 @@ def _train(trial: optuna.Trial, settings: Settings, runs: Path) -> float:
     folder = runs / str(trial.number)
     shutil.rmtree(folder, ignore_errors=True)
     config = runs / f"{trial.number}.yaml"
-    config.write_text(yaml.safe_dump(asdict(settings), sort_keys=False))
+    values = asdict(settings)
+    for name in ("label_smoothing", "calibration"):
+        # Of the trial, if its objective has it.
+        del values["model"][name]
+    config.write_text(yaml.safe_dump(values, sort_keys=False))
     flags = [f"--{k}={v}" for k, v in _recipe(trial, settings.model.system).items()]
     command = [sys.executable, "-m", "tfrs_timirec.train", "--config", str(config), *flags]
     with open(runs / f"{trial.number}.log", "w") as log:

@@ -124,6 +124,10 @@ class Client:
             ("grpc.max_receive_message_length", -1),
         ]
         if tls:
+            if bool(tls.certificate) != bool(tls.key):
+                raise UserError(
+                    "A certificate needs its key, and a key its certificate: give both."
+                )
             files = (tls.authorities, tls.key, tls.certificate)
             credentials = grpc.ssl_channel_credentials(*(path and _read(path) for path in files))
             self._channel = grpc.secure_channel(address, credentials, options)
@@ -459,6 +463,7 @@ def ask(
 
 
 def _items_table(items: list[Recommendation]):
+    from rich.markup import escape
     from rich.table import Table
 
     columns = {
@@ -473,17 +478,18 @@ def _items_table(items: list[Recommendation]):
     columns = {name: cells for name, cells in columns.items() if None not in cells}
     table = Table(*columns)
     for row in zip(*columns.values(), strict=True):
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     return table
 
 
 def _interests_table(history: list[str], explanation: Explanation):
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("history", *(f"interest {k}" for k in range(len(explanation.interest_weights))))
     rows = [*explanation.attention, explanation.interest_weights]
     for name, shares in zip([*history, "weight"], rows, strict=True):
-        table.add_row(name, *(f"{share:.2f}" for share in shares))
+        table.add_row(escape(name), *(f"{share:.2f}" for share in shares))
     return table
 
 

@@ -69,6 +69,11 @@ def publish(
         raise UserError(
             f"k is {settings.k}, but the catalogue has {len(item_ids)} items: lower --k."
         )
+    if settings.leaves is not None and settings.leaves > len(item_ids):
+        raise UserError(
+            f"leaves is {settings.leaves}, but the catalogue has {len(item_ids)} items: lower "
+            "--leaves."
+        )
     titles = read_metadata(settings, settings.titles_column, item_ids)
     categories = None
     if settings.categories_column is not None:

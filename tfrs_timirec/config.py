@@ -369,6 +369,8 @@ def settings_from(values: dict, source: str) -> Settings:
     Raises:
         UserError: If a field is unknown or its value has the wrong type.
     """
+    if not isinstance(values, dict):
+        raise UserError(f"{source} cannot be used: it has {values!r} in the place of settings.")
     for name in _sections(DEFAULT_SYSTEM):
         if not isinstance(values.get(name, {}), dict):
             raise UserError(

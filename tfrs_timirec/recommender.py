@@ -234,7 +234,7 @@ class Recommender:
             console = Console(quiet=silent)
             validated = settings.data.split != "none"
             told = [data.summary(store, settings.data), *[f"Run folder: {run}"] * bool(run)]
-            console.print(*told, sep="\n", highlight=False, soft_wrap=True)
+            console.print(*told, sep="\n", markup=False, highlight=False, soft_wrap=True)
             # What is wrong with them is told before the training.
             attributes = _attributes(settings, store.item_ids) if workers.is_chief else None
             _fix_chance(settings)

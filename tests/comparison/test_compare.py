@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
@@ -18,13 +19,15 @@ from scipy.spatial.distance import jensenshannon
 
 from tests.processes import ROOT, Popen
 from tfrs_timirec.compare import _main
+from tfrs_timirec.comparison import trainings
 from tfrs_timirec.comparison.interests import distribution, jensen_shannon
 from tfrs_timirec.comparison.results import differences, read_planted
 from tfrs_timirec.comparison.settings import ComparisonSettings, Entry, make_plan
-from tfrs_timirec.comparison.trainings import _train, first_of, shares_of_cores
+from tfrs_timirec.comparison.trainings import _train, first_of, shares_of_cores, train_missing
 from tfrs_timirec.config import settings_from, settings_named
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.evaluation.metrics import metric
+from tfrs_timirec.training.run import Run
 
 DEFAULT = settings_named("timirec", {})
 OF_THE_PAPER = {
@@ -242,15 +245,26 @@ def test_trainings_at_a_time_share_the_cores(monkeypatch):
     [
         ({"systems": {}}, "names no systems"),
         ({"references": []}, "names no references"),
+        ({"references": ["A", "A"]}, "names the reference 'A' twice"),
         ({"references": ["A", "C"]}, "the reference 'C' is not one of the systems A, B"),
         ({"systems": {"A": {"model": {"interests": 2}}}}, "c.yaml, A"),
         ({"systems": {"A": {"model": {"system": "none"}}}}, "c.yaml, A: model.system is 'none'"),
+        ({"systems": {"A": {"model": {"system": ["timirec"]}}}}, "system is .'timirec'.,"),
         ({"systems": {"A": {"model": None}}}, "c.yaml, A cannot be used: model is None"),
         ({"systems": {"A": {"seed": 5}}}, "c.yaml, A: seed is the comparison's to give"),
         ({"systems": {"A": {"data": {"split": "none"}}}}, "c.yaml, A: data.split is none"),
         ({"systems": {"A": {"data": {"core": 3}}}}, "c.yaml, A: its data differ from the others'"),
+        (
+            {"systems": {"A": {"evaluation": {"negatives": 9}}}},
+            "c.yaml, A: its evaluation.negatives differ",
+        ),
+        (
+            {"systems": {"A": {"evaluation": {"cutoffs": [3], "metric": "HR@3"}}}},
+            "c.yaml, A: its evaluation.cutoffs differ",
+        ),
         ({"ablations": {"A": {"model": {"num_interests": 3}}}}, "'A' stands for two trainings"),
         ({"sensitivity": {"C": {"model.temperature": [1.0]}}}, "'C', which is not a system"),
+        ({"sensitivity": {"A": {"model.temperature": []}}}, "needs a value or more"),
         ({"sensitivity": {"A": {"learning_rate": [1.0]}}}, "'learning_rate': name a setting with"),
         ({"sensitivity": {"A": {"seed": [1.0]}}}, "'seed': name a setting with its section"),
         ({"sensitivity": {"A": {"model.num_interests": [1.5]}}}, "num_interests"),
@@ -274,6 +288,26 @@ def test_a_comparison_of_flags_and_sections_in_files(monkeypatch, tmp_path):
     monkeypatch.setattr("sys.argv", ["compare", "--base.training", str(section), "--systems", "{}"])
     with pytest.raises(UserError, match="the command line names no systems"):
         _main()
+    (tmp_path / "c.yaml").write_text("base: 5\n")
+    monkeypatch.setattr("sys.argv", ["compare", "--config", str(tmp_path / "c.yaml")])
+    with pytest.raises(UserError, match="it has 5 in the place of settings"):
+        _main()
+
+
+def test_who_was_trained_for_fewer_epochs_is_trained_on(monkeypatch, tmp_path):
+    changes = {"base": DEFAULT, "systems": {"A": {}}, "references": ["A"], "seeds": 1}
+    plan = make_plan(ComparisonSettings(runs=str(tmp_path), **changes), "c.yaml")
+    (entry,) = plan.entries
+    trained = []
+    monkeypatch.setattr(trainings, "_train", lambda entry, *rest: trained.append(entry))
+    Run(entry.folder).start(entry.settings, "digest")
+    (entry.folder / "metrics.json").write_text("{}")
+    train_missing([entry], 1)
+    assert not trained
+    training = replace(entry.settings.training, max_epochs=500)
+    longer = replace(entry, settings=replace(entry.settings, training=training))
+    train_missing([longer], 1)
+    assert trained == [longer]
 
 
 def test_the_sensitivity_to_a_setting_that_is_null_by_default():

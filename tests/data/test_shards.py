@@ -145,4 +145,4 @@ def test_a_shard_that_is_lost_or_of_another_preparation(log, tmp_path, damage):
         except UserError as error:
             found.append(str(error))
     (told,) = found
-    assert told.startswith(f"{path} is missing or damaged: delete the folder {path.parent} and")
+    assert told.startswith(f"{path} is missing or damaged: restore it or")

@@ -317,5 +317,5 @@ def test_a_flipped_bit_is_told_wherever_it_is(tmp_path, name):
         damaged[position] ^= 1 << position % 8
         path.write_bytes(damaged)
         for read in (SequenceStore.load, lambda folder: list(Blocks(folder, 1))):
-            with pytest.raises(UserError, match=f"{name} is missing or damaged: delete"):
+            with pytest.raises(UserError, match=f"{name} is missing or damaged: restore it"):
                 read(tmp_path / "store")

@@ -131,7 +131,7 @@ def test_what_is_not_known_is_left_out(judged):
     users = [[item if item <= 10 else ITEMS + 1 for item in items] for items in USERS]
     metrics, _ = judged(store_of(users, ITEMS + 1))
     usable = [
-        target <= ITEMS and any(item <= ITEMS for item in history[-LENGTH:])
+        target <= ITEMS and any(item <= ITEMS for item in history[:-1])
         for *history, target in users
     ]
     assert 0 < sum(usable) < len(users)

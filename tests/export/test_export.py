@@ -297,6 +297,7 @@ def test_versions_grow_together(recommenders, tmp_path):
     ("settings", "said"),
     [
         (ExportSettings(k=61), "k is 61, but the catalogue has 60 items"),
+        (ExportSettings(k=5, leaves=61), "leaves is 61, but the catalogue has 60 items"),
         (ExportSettings(k=5, titles="/absent.csv"), "/absent.csv"),
         (ExportSettings(k=5, titles_column="name"), "have no column name"),
         (ExportSettings(k=5, categories_column="kind"), "the column kind of no file"),

@@ -28,6 +28,7 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServic
 from tests.examples import examples
 from tests.export.conftest import free_port, proto, request, statuses
 from tests.processes import run
+from tfrs_timirec.errors import UserError
 from tfrs_timirec.export.client import TLS, Client
 from tfrs_timirec.export.saved import read_signatures
 
@@ -439,10 +440,10 @@ def test_the_client_on_the_command_line(server):
     done = ask("i1", "--k=4", "--diversity=1000", "--address", server.address)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("│ i") == 4
-    done = ask("i1", "?", "--explain", "--among", "i5", "i1", "--address", server.address)
+    done = ask("i1", "[/?]", "--explain", "--among", "i5", "i1", "--address", server.address)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Item, number ") == 1
-    assert "┃ interest 1" in done.stdout and "│ ?       │ 0.00" in done.stdout
+    assert "┃ interest 1" in done.stdout and "│ [/?]    │ 0.00" in done.stdout
     done = ask("i1", "--diversity=1", "--explain", "--address", server.address)
     assert done.returncode == 2 and "do not go together" in done.stderr
     done = ask("i1", "--k=61", "--address", server.address)
@@ -504,6 +505,9 @@ def test_tls_and_mutual_tls(serve, exports, tmp_path):
     files = ["--tls.authorities", pem["authority"], "--tls.certificate", pem["client"]]
     done = run([*command, *files, "--tls.key", tmp_path / "client.key"])
     assert done.returncode == 0 and items[0].item_id in done.stdout, done.stderr
+    for half in ({"certificate": pem["client"]}, {"key": tmp_path / "client.key"}):
+        with pytest.raises(UserError, match="give both"):
+            ask(TLS(pem["authority"], **half))
     without = TLS(pem["authority"])
     by_stranger = TLS(pem["authority"], pem["stranger"], tmp_path / "stranger.key")
     for tls in (None, without, by_stranger):

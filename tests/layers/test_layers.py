@@ -1,3 +1,5 @@
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -174,6 +176,26 @@ def test_a_full_mask_is_no_mask(make):
 )
 def test_a_history_of_padding_has_zero_vectors(layer):
     vectors = np.asarray(layer(_vectors(BATCH, LENGTH, WIDTH), mask=MASK)).reshape(BATCH, -1)
+    assert np.isfinite(vectors).all()
+    assert (np.abs(vectors).max(axis=1) > 0).tolist() == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        partial(SelfAttentiveExtractor, INTERESTS),
+        partial(SelfAttentiveExtractor, INTERESTS, transformer=True),
+        partial(DynamicRouting, INTERESTS),
+        partial(TransformerBlock, newest_only=True),
+        lambda dtype: _with_times(TimeIntervalBlock(LENGTH, dtype=dtype)),
+    ],
+    ids=["extractor", "extractor+", "routing", "transformer", "intervals"],
+)
+def test_a_history_of_padding_has_zero_vectors_in_float16_too(make):
+    layer = make(dtype="mixed_float16")
+    found = layer(keras.ops.cast(_vectors(BATCH, LENGTH, WIDTH), "float16"), mask=MASK)
+    assert found.dtype == "float16"
+    vectors = np.asarray(found, np.float32).reshape(BATCH, -1)
     assert np.isfinite(vectors).all()
     assert (np.abs(vectors).max(axis=1) > 0).tolist() == [True, True, True, False]
 

@@ -235,7 +235,7 @@ def _divergence(compared: Compared) -> Section | None:
 def _map(compared: Compared) -> Section | None:
     """Where the interests of the reference are among the items."""
     name = compared.settings.references[0]
-    if not has_interests(compared.reference):
+    if not has_interests(compared.reference) or compared.reference.items.shape[1] == 1:
         return None
     found = map_of(compared.reference)
     count = len(found.nearest)

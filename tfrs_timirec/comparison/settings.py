@@ -107,12 +107,23 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
         raise UserError(f"{source} names no systems: give some under systems.")
     if not settings.references:
         raise UserError(f"{source} names no references: give one of its systems or more.")
-    for name in settings.references:
+    for place, name in enumerate(settings.references):
+        if name in settings.references[:place]:
+            raise UserError(f"{source} names the reference {name!r} twice: leave one out.")
         if name not in settings.systems:
             raise UserError(
                 f"{source}: the reference {name!r} is not one of the systems "
                 f"{', '.join(settings.systems)}."
             )
+
+    def asked_of(typed: Settings) -> dict[str, object]:
+        """What is tested, which must be the same for all."""
+        tested = typed.evaluation
+        return {
+            "its data": typed.data,
+            "its evaluation.negatives": tested.negatives,
+            "its evaluation.cutoffs": tested.cutoffs,
+        }
 
     def entries(name: str, changes: dict) -> list[Entry]:
         if "seed" in changes:
@@ -124,11 +135,13 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
                 f"{source}, {name}: data.split is none, which leaves nothing to compare by; choose "
                 "another one."
             )
-        if typed.data != settings.base.data and name in {**settings.systems, **settings.ablations}:
-            raise UserError(
-                f"{source}, {name}: its data differ from the others', so that nothing can be "
-                "compared; leave them out, or set them under base."
-            )
+        tested = asked_of(typed) if name in {**settings.systems, **settings.ablations} else {}
+        for what, value in tested.items():
+            if value != asked_of(settings.base)[what]:
+                raise UserError(
+                    f"{source}, {name}: {what} differ from the others', so that nothing can be "
+                    "compared; leave them out, or set them under base."
+                )
         return [
             Entry(name, seed, replace(typed, seed=seed), Path(settings.runs, f"{name}-{seed}"))
             for seed in range(settings.seeds)
@@ -149,6 +162,8 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
                     f"{source}: the sensitivity to {setting!r}: name a setting with its section, "
                     "such as model.num_interests."
                 )
+            if not values:
+                raise UserError(f"{source}: the sensitivity to {setting} needs a value or more.")
             if setting in sensitivity:
                 raise UserError(
                     f"{source}: the sensitivity of two systems to {setting}: leave one out."
@@ -184,7 +199,7 @@ def _base_for(base: Settings, changes: dict) -> dict:
     values = asdict(base)
     model = changes.get("model")
     system = (model if isinstance(model, dict) else {}).get("system", base.model.system)
-    if system in SYSTEMS:
+    if isinstance(system, str) and system in SYSTEMS:
         own = {field.name for field in fields(SYSTEMS[system].settings_type)}
         values["model"] = {name: value for name, value in values["model"].items() if name in own}
         values["model"]["system"] = system

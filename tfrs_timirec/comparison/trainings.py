@@ -36,13 +36,19 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
     # Systems and their runs import Keras, which takes seconds.
     from tfrs_timirec.training.run import Run
 
-    for entry in entries:
-        if entry.done:
-            Run(entry.folder).check(entry.settings, resume=True)
+    def is_complete(entry: Entry) -> bool:
+        if not entry.done:
+            return False
+        run = Run(entry.folder)
+        run.check(entry.settings, resume=True)
+        # It may have had fewer epochs.
+        return run.settings() == entry.settings
+
     first = {entry.folder: first_of(entry, entries) for entry in entries}
     # A training that waits for its first phase would keep others from its cores.
     missing = sorted(
-        (entry for entry in entries if not entry.done), key=lambda entry: bool(first[entry.folder])
+        (entry for entry in entries if not is_complete(entry)),
+        key=lambda entry: bool(first[entry.folder]),
     )
     processes: list[subprocess.Popen] = []
     stopping = Event()
@@ -64,7 +70,7 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
             for training in as_completed(trainings):
                 training.result()
                 progress.advance(task)
-                progress.console.print(f"trained {trainings[training].folder}")
+                progress.console.print(f"trained {trainings[training].folder}", markup=False)
         except BaseException:
             # Whatever the reason: what runs saves itself, and what waits is not begun.
             for training in trainings:

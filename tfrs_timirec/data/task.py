@@ -300,7 +300,7 @@ class Task:
 
     @cached_property
     def is_new(self) -> np.ndarray:
-        """bool [users], who had no interaction in the training part."""
+        """bool [users], who had no interaction in the training part (of items that are known)."""
         return self.split.training_end == self.store.offsets[:-1]
 
     def check_tested(self) -> None:

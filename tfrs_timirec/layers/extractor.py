@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from tfrs_timirec.layers.masked import masked_softmax
 from tfrs_timirec.layers.position import DistanceToEndEmbedding
 from tfrs_timirec.layers.transformer import TransformerBlock
 
@@ -112,7 +113,7 @@ class SelfAttentiveExtractor(keras.layers.Layer):
             attention = ops.softmax(scores, axis=1)
         else:
             real = mask[..., None]
-            attention = ops.softmax(ops.where(real, scores, -1e9), axis=1)
+            attention = masked_softmax(scores, real, axis=1)
             attention = attention * ops.cast(real, attention.dtype)
         interests = ops.matmul(ops.swapaxes(attention, 1, 2), x)
         return (interests, attention) if self.return_attention else interests
@@ -143,7 +144,7 @@ class SelfAttentiveExtractor(keras.layers.Layer):
             inner += ops.matmul(added, kernel)[None]
         scores = self.heads(self.inner.activation(inner))
         seen = ops.reshape(ops.tril(ops.ones((n, n), dtype="bool")), (1, n, n, 1))
-        attention = ops.softmax(ops.where(seen, scores, -1e9), axis=2)
+        attention = masked_softmax(scores, seen, axis=2)
         interests = ops.einsum("btjk,bjd->btkd", attention, x)
         if self.positions:
             interests += ops.einsum("btjk,tjd->btkd", attention, added)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from tfrs_timirec.layers.masked import masked_softmax
 from tfrs_timirec.layers.position import check_length, distance_to_end, real_items
 
 
@@ -110,7 +111,7 @@ class DynamicRouting(keras.layers.Layer):
             return routed
         # As a softmax of log w, for all of an interest's weights may round to 0.
         real = mask[..., None]
-        attention = ops.softmax(ops.where(real, ops.log_softmax(logits), -1e9), axis=1)
+        attention = masked_softmax(ops.log_softmax(logits), real, axis=1)
         return routed, attention * ops.cast(real, attention.dtype)
 
     def compute_mask(self, inputs, mask=None):
@@ -136,5 +137,6 @@ class DynamicRouting(keras.layers.Layer):
 def _squash(z):
     """The same direction, with a length from 0 to 1."""
     squared = ops.sum(z**2, axis=-1, keepdims=True)
-    # The constant keeps the gradient of a zero vector finite.
-    return z * squared / (1 + squared) / ops.sqrt(squared + 1e-9)
+    # The constant keeps the gradient of a zero vector finite; in float16 a smaller one would be 0.
+    least = 6e-8 if keras.backend.standardize_dtype(z.dtype) == "float16" else 1e-9
+    return z * squared / (1 + squared) / ops.sqrt(squared + least)

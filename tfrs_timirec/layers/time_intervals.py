@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from tfrs_timirec.layers.masked import masked_softmax
 from tfrs_timirec.layers.position import check_length, distance_to_end, real_items
 from tfrs_timirec.layers.transformer import TransformerBlock
 
@@ -97,7 +98,7 @@ class TimeIntervalBlock(TransformerBlock):
         values = with_both(self.value(inputs), self.position_values, self.interval_values)
         x = self.newest(inputs, mask=mask)
         scores = ops.sum(self.query(x)[:, None, :] * keys, axis=-1) / inputs.shape[-1] ** 0.5
-        attention = ops.softmax(ops.where(mask, scores, -1e9))
+        attention = masked_softmax(scores, mask)
         attended = ops.sum(attention[..., None] * values, axis=1)
         x = self.residuals(x, attended, training)
         x = x * ops.cast(ops.any(mask, axis=1, keepdims=True), x.dtype)

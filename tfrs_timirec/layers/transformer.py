@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from tfrs_timirec.layers.masked import masked_softmax
 from tfrs_timirec.layers.pooling import NewestItem
 
 
@@ -87,9 +88,10 @@ class TransformerBlock(keras.layers.Layer):
             real = None if mask is None else ops.any(mask, axis=1, keepdims=True)
         scores = ops.matmul(self.query(x), ops.swapaxes(self.key(inputs), 1, 2))
         scores = scores / inputs.shape[-1] ** 0.5
-        if mask is not None:
-            scores = ops.where(mask[:, None, :], scores, -1e9)
-        attention = ops.softmax(scores)
+        if mask is None:
+            attention = ops.softmax(scores)
+        else:
+            attention = masked_softmax(scores, mask[:, None, :])
         attended = ops.matmul(attention, self.value(inputs))
         x = self.residuals(x, attended, training)
         if mask is not None:

@@ -198,7 +198,7 @@ class Training:
         )
 
     def _say(self, sentence: str) -> None:
-        self._console.print(sentence, highlight=False, soft_wrap=True)
+        self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
     def _load_best(self, phase: int) -> None:
         if self._workers.is_chief:
