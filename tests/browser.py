@@ -1,13 +1,15 @@
 """What every page of a report has to be, in a real browser."""
 
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.explorer.test_page import CHROMIUM, FLAGS, PHONE, Axe, playwright
-
-SCREENS = {"wide": {"width": 1280, "height": 900}, "phone": PHONE}
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+SCREENS = {"wide": WIDE, "phone": PHONE}
 TEXT = {"light": "rgb(27, 31, 36)", "dark": "rgb(228, 231, 235)"}
 
 screens = pytest.mark.parametrize(
@@ -23,7 +25,12 @@ screens = pytest.mark.parametrize(
 
 @contextmanager
 def chromium():
-    """The browser."""
+    """The browser; where there is none, the test is skipped."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="the package playwright is absent"
+    )
+    if CHROMIUM is None:
+        pytest.skip("Chromium is absent: apt-get install chromium")
     with playwright.sync_playwright() as started:
         yield started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
 
@@ -50,6 +57,8 @@ def opened(browser, path: Path, screen: str, scheme: str):
     colours = "e => [getComputedStyle(e).fill, getComputedStyle(document.body).color]"
     letters, text = page.locator("svg text").first.evaluate(colours)
     assert letters == text == TEXT[scheme]
+    from axe_playwright_python.sync_playwright import Axe
+
     found = Axe().run(page).response["violations"]
     assert not found, [(v["id"], [node["html"] for node in v["nodes"]]) for v in found]
     yield page

@@ -8,6 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "tfrs_timirec"
 # What each room may import of the others; all may import errors, files and tfrs.
 MAY_IMPORT = {
+    "commands": set(),
     "layers": set(),
     "models": {"layers"},
     "config": {"models"},
@@ -23,6 +24,7 @@ MAY_IMPORT = {
         *("answers", "config", "data", "evaluation", "export", "models", "retrieval", "saving"),
         "training",
     },
+    "export": {"commands", "config", "data", "evaluation", "recommender", "retrieval"},
     "shards": {"answers", "data", "recommender", "saving", "training"},
     "explorer": {
         *("config", "data", "evaluation", "export", "models", "recommender", "training"),
@@ -31,6 +33,8 @@ MAY_IMPORT = {
         *("config", "data", "evaluation", "export", "models", "pages", "recommender", "training"),
     },
 }
+# The commands.
+ON_TOP = {"audit", "compare", "evaluate", "explore", "recommend", "train"}
 EVERYWHERE = {"errors", "files", "memory", "quiet", "ranges", "tfrs"}
 
 
@@ -50,10 +54,16 @@ def rooms_imported(file: Path) -> set[str]:
 @pytest.mark.parametrize("room", MAY_IMPORT)
 def test_a_room_imports_only_what_is_below_it(room):
     folder = PACKAGE / room
-    files = sorted(folder.glob("*.py")) if folder.is_dir() else [PACKAGE / f"{room}.py"]
+    files = sorted(folder.rglob("*.py")) if folder.is_dir() else [PACKAGE / f"{room}.py"]
     for file in files:
         others = rooms_imported(file) - EVERYWHERE - {room}
         assert others <= MAY_IMPORT[room], file
+
+
+def test_every_room_has_a_rule():
+    parts = [path for path in PACKAGE.iterdir() if path.name[0] not in "_."]
+    rooms = {path.stem for path in parts if path.is_dir() or path.suffix == ".py"}
+    assert rooms - {"configs"} == {*MAY_IMPORT, *EVERYWHERE, *ON_TOP}
 
 
 def test_layers_import_no_tensorflow():

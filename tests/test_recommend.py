@@ -116,10 +116,11 @@ def test_interrupted_it_goes_on(trained, tmp_path, number):
     process = Popen(command, stderr=subprocess.PIPE, text=True)
     while not out.exists() and process.poll() is None:
         time.sleep(0.001)
+    working = not list(out.glob("part-*"))
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    if process.returncode:  # It may have been quicker.
-        assert process.returncode in (130, 143)
+    assert process.returncode in (130, 143) or not working
+    if process.returncode:
         assert "Traceback" not in errors and "the same command" in errors
     done = run(command)
     assert done.returncode == 0, done.stderr

@@ -284,10 +284,15 @@ def test_a_master_that_says_nothing(tmp_path, monkeypatch):
     assert f"with the master {master} (it did not answer within 10 s): check" in done.stderr
 
 
-def test_what_either_engine_prepared_is_used_by_both(engine, tmp_path):
+def test_what_either_engine_prepared_is_used_by_both(engine, tmp_path, monkeypatch):
     rows = "".join(f"{n % 4},{n % 3},{n}\n" for n in range(60))
     (tmp_path / "log.csv").write_text(HEADER + rows)
     settings = DataSettings(source=str(tmp_path / "log.csv"), folder=str(tmp_path / "data"))
     first = load(settings, 0)
     again = load(replace(settings, engine="spark", master="spark://nowhere:1"), 0)
-    assert again.digest == first.digest
+    other = replace(settings, folder=str(tmp_path / "other"))
+    by_spark = load(replace(other, engine="spark", master=MASTER), 0)
+    # A second preparation would fail.
+    monkeypatch.setattr("tfrs_timirec.data.readers.read_log", None)
+    by_both = load(other, 0)
+    assert again.digest == by_spark.digest == by_both.digest == first.digest

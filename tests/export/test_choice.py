@@ -130,8 +130,11 @@ def test_equal_weights_change_nothing_bit_for_bit(loaded, recommenders, system):
     num_interests = plain["interest_weights"].shape[1]
     every = recommender.sequences.item_ids.to_pylist()
     scores = model("score", **inputs, candidates=[every])["scores"][0]
+    unweighted = model(**inputs, k=5)
     for factor in (1.0, 1e30):
         answer = model(**inputs, interest_weights=[[factor] * num_interests], k=5)
+        for name, expected in unweighted.items():
+            np.testing.assert_array_equal(answer[name], expected)
         np.testing.assert_array_equal(answer["interest_weights"], plain["interest_weights"])
         best = sorted(np.delete(scores, range(6)), reverse=True)[:5]
         np.testing.assert_allclose(answer["scores"][0], best, rtol=1e-6)

@@ -276,6 +276,12 @@ def test_tls_and_pages_of_named_origins(serve, exports, tmp_path):
         )
         assert answered.status_code == 200 and "outputs" in answered.json()
         assert (answered.headers.get("access-control-allow-origin") == origin) == allowed
+        # What a browser asks first.
+        asked = {"origin": origin, "access-control-request-method": "POST"}
+        found = requests.options(
+            f"{server.url}/exact:predict", headers=asked, verify=trusted, timeout=20
+        )
+        assert (found.headers.get("access-control-allow-origin") == origin) == allowed
     with pytest.raises(requests.exceptions.SSLError):
         requests.get(f"{server.url}/exact", timeout=20)
 

@@ -23,7 +23,7 @@ def files(tmp_path_factory):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--certificate=/absent.pem"], "key"),
+        (["--certificate=/absent.pem"], "needs both --certificate and --key"),
         (["--certificate=/absent.pem", "--key=/absent.key"], "/absent"),
         (["--port={taken}"], "is the port taken?"),
         (["--metrics_port={taken}"], "127.0.0.1:{taken}: Address already in use"),

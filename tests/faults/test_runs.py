@@ -371,7 +371,7 @@ def test_an_export_onto_a_full_disk(frame, fit, tmp_path, size):
     assert [path.name for path in versions] == ["2", "2"]
 
 
-@pytest.mark.faults
+@pytest.mark.long
 def test_one_export_a_folder(frame, fit, tmp_path):
     model = fit(frame, system="popularity", embedding_size=64)
     with locked(tmp_path / "models"), pytest.raises(UserError, match="in use by another process"):

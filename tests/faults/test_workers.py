@@ -14,7 +14,7 @@ import pytest
 
 from tests.training.test_resume import rows, wait_for
 
-pytestmark = pytest.mark.faults
+faults = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
 
 
@@ -68,6 +68,7 @@ def gone(processes: list[int]) -> bool:
     return not any(line.exists() and line.read_text() for line in lines)
 
 
+@pytest.mark.long
 def test_after_a_loss_it_ends_with_the_same_weights(together, tmp_path):
     launcher = together("whole")
     _, errors = launcher.communicate(timeout=300)
@@ -88,6 +89,7 @@ def test_after_a_loss_it_ends_with_the_same_weights(together, tmp_path):
     assert_same(tmp_path / "whole", tmp_path / "killed")
 
 
+@faults
 def test_one_that_hangs_is_noticed(together, tmp_path):
     launcher = together("hung", "--worker_timeout=10")
     wait_for(launcher, lambda: rows(tmp_path / "hung"))
@@ -99,6 +101,7 @@ def test_one_that_hangs_is_noticed(together, tmp_path):
     assert gone([hung])
 
 
+@faults
 def test_it_gives_up_when_nothing_helps(together, tmp_path):
     launcher = together("hopeless")
     killed = set()
@@ -118,6 +121,7 @@ def test_it_gives_up_when_nothing_helps(together, tmp_path):
     )
 
 
+@faults
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_all_stop_with_a_checkpoint(together, number, code, tmp_path):
     launcher = together("stopped")
@@ -132,6 +136,7 @@ def test_all_stop_with_a_checkpoint(together, number, code, tmp_path):
     assert gone(processes)
 
 
+@faults
 def test_one_that_is_stopped_stops_all(together, tmp_path):
     launcher = together("stopped")
     wait_for(launcher, lambda: rows(tmp_path / "stopped"))
@@ -141,6 +146,7 @@ def test_one_that_is_stopped_stops_all(together, tmp_path):
     assert errors.startswith("Interrupted. Continue with: ")
 
 
+@faults
 def test_without_the_launcher_none_goes_on(together, tmp_path):
     launcher = together("alone")
     wait_for(launcher, lambda: rows(tmp_path / "alone"))
@@ -152,6 +158,7 @@ def test_without_the_launcher_none_goes_on(together, tmp_path):
     assert gone(processes)
 
 
+@pytest.mark.long
 def test_a_mistake_is_told_once(together, tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "file").touch()
@@ -188,6 +195,7 @@ def hosts():
         ip("netns", "delete", name)
 
 
+@faults
 def test_workers_on_two_hosts(together, hosts, log, tmp_path):
     launcher = together("one_host")
     _, errors = launcher.communicate(timeout=300)

@@ -50,9 +50,10 @@ def test_no_two_settings_of_a_system_share_a_name(system):
 
 @systems
 def test_each_setting_is_told_in_the_help(system):
-    told = settings_parser([f"--model.system={system}"]).format_help()
+    told = settings_parser([f"--model.system={system}"]).format_help().partition("\noptions:")[2]
     for field in fields(SYSTEMS[system].settings_type):
-        about = re.search(rf"--model\.{field.name} \S.*?\n? +(\w.*?)\(", told, re.DOTALL)
+        flag = rf"^  --model\.{field.name} [^\n]*?(?:\n {{10,}}|  +)"
+        about = re.search(flag + r"(\w[^(]*)\(", told, re.MULTILINE)
         assert about and len(about[1]) > 10, field.name
 
 

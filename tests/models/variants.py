@@ -23,6 +23,7 @@ VARIANTS = {
     "bsarec": {"heads": 2, "lowest_frequencies": 1},
     "hstu": {"heads": 2},
     "comirec_ligr": {"blocks": 1},
+    "comirec_bsarec": {"blocks": 1},
     "comirec, REMI": {
         "system": "comirec",
         "objective": "sampled_softmax",

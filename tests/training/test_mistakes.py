@@ -78,7 +78,7 @@ def test_log(fails, arguments, tmp_path, text, said):
     if text is not None:
         path.write_text(text)
     errors = fails(train, *arguments, f"--data.source={path}", f"--run={tmp_path / 'run'}")
-    assert (said in errors and str(path) in errors) or said == "lower data.core"
+    assert said in errors and (str(path) in errors or said == "lower data.core")
     assert errors.count("\n") == 1
     assert not (tmp_path / "run").exists()
 

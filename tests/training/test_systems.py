@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.processes import run
+from tfrs_timirec.models.systems import SYSTEMS
 
 TITLES = {
     "popularity": ["popularity"],
@@ -19,6 +20,14 @@ TITLES = {
     "tisasrec": ["popularity", "TiSASRec"],
     "timirec": ["popularity", "ComiRec (phase 1)", "TiMiRec"],
     "timirec_mind": ["popularity", "MIND (phase 1)", "TiMiRec (MIND)"],
+    "sasrec_deep": ["popularity", "SASRec (deep)"],
+    "esasrec": ["popularity", "eSASRec"],
+    "bsarec": ["popularity", "BSARec"],
+    "hstu": ["popularity", "HSTU"],
+    "comirec_ligr": ["popularity", "ComiRec (LiGR)"],
+    "timirec_ligr": ["popularity", "ComiRec (LiGR) (phase 1)", "TiMiRec (LiGR)"],
+    "comirec_bsarec": ["popularity", "ComiRec (BSARec)"],
+    "timirec_bsarec": ["popularity", "ComiRec (BSARec) (phase 1)", "TiMiRec (BSARec)"],
 }
 
 
@@ -28,6 +37,10 @@ each_system = pytest.mark.parametrize(
     "system",
     [pytest.param(name, marks=[pytest.mark.long] * (name not in QUICK)) for name in TITLES],
 )
+
+
+def test_none_is_left_out():
+    assert set(TITLES) == set(SYSTEMS)
 
 
 def metrics_of(run: Path) -> dict:
@@ -56,7 +69,7 @@ def test_a_system_is_reported_under_its_name_and_learns(systems, system):
 def test_interests_are_told_of_systems_that_have_several(systems, system):
     metrics = metrics_of(systems[system].run)
     *_, title = TITLES[system]
-    several = system in ("mind", "comirec", "timirec", "timirec_mind")
+    several = system.startswith(("mind", "comirec", "timirec"))
     assert list(metrics["interests"]) == [title] * several
     assert list(metrics["lists"]) == list(dict.fromkeys(["popularity", title]))
     if several:
