@@ -2,8 +2,10 @@
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+import numpy as np
 import pytest
 import requests
 
@@ -49,6 +51,23 @@ def test_what_ran_out_of_time_is_counted_so(slow_model):
             assert wait_for(lambda: count("CANCELLED") == 2)
             assert count("OK") == 0
     finally:
+        server.stop()
+
+
+@pytest.mark.long
+def test_more_open_requests_than_allowed(serve, slow_model):
+    server = serve(slow_model, "--concurrent_requests=1", "--rest_port=0")
+    body = {"signature_name": "recommend", "inputs": {"steps": int(SLOW)}}
+    with ThreadPoolExecutor(1) as pool, server.stub() as stub:
+        call = stub.Predict.future(request(steps=SLOW), timeout=60)
+        pool.submit(requests.post, f"{server.url}/exact:predict", json=body, timeout=60)
+        time.sleep(2)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Predict(request(steps=np.int32(1)), timeout=20)
+        assert caught.value.code() == CODE.RESOURCE_EXHAUSTED
+        answered = requests.get(f"{server.url}/exact", timeout=20)
+        assert answered.status_code == 429 and "open already" in answered.json()["error"]
+        assert not call.done()
         server.stop()
 
 
