@@ -106,7 +106,7 @@ def _train(trial: optuna.Trial, settings: Settings, runs: Path) -> float:
     values = asdict(settings)
     for name in ("label_smoothing", "calibration"):
         # Of the trial, if its objective has it.
-        del values["model"][name]
+        values["model"].pop(name, None)
     config.write_text(yaml.safe_dump(values, sort_keys=False))
     flags = [f"--{k}={v}" for k, v in _recipe(trial, settings.model.system).items()]
     command = [sys.executable, "-m", "tfrs_timirec.train", "--config", str(config), *flags]

@@ -113,7 +113,8 @@ class TrainingSettings:
             user, also as targets. It helps where the log is short, and costs more epochs.
         initial_stddev: Standard deviation of the initial weights.
         max_epochs: The most epochs of a phase.
-        patience: Epochs without a better validation metric after which a phase stops.
+        patience: Epochs without a better validation metric after which a phase stops. A `cosine`
+            that it ends early never comes to its small steps.
         decline: Epochs of uninterrupted decline of that metric after which a phase stops.
         precision: What the layers compute in: `float32`, or `bfloat16`, which GPUs of late are
             faster in; weights, losses and the optimiser are float32 in both.
@@ -513,12 +514,14 @@ def _section(flag: str, value: str) -> object:
         if isinstance(section, str):
             raise UserError(f"{path} has model: {section}: write its settings there.")
         return section
-    if Path(value).is_file():
-        return read_yaml(Path(value))
     try:
-        return yaml.safe_load(value)
+        section = yaml.safe_load(value)
     except yaml.YAMLError:
         return None
+    # A path is a text to YAML, too.
+    if isinstance(section, str) and Path(section).is_file():
+        return read_yaml(Path(section))
+    return section
 
 
 def _check_system(system: object, model: dict, place: str = "") -> None:

@@ -295,19 +295,26 @@ def test_a_comparison_of_flags_and_sections_in_files(monkeypatch, tmp_path):
 
 
 def test_who_was_trained_for_fewer_epochs_is_trained_on(monkeypatch, tmp_path):
-    changes = {"base": DEFAULT, "systems": {"A": {}}, "references": ["A"], "seeds": 1}
+    systems = {"A": {"model": {"system": "comirec"}}, "B": {}}
+    changes = {"base": DEFAULT, "systems": systems, "references": ["A"], "seeds": 1}
     plan = make_plan(ComparisonSettings(runs=str(tmp_path), **changes), "c.yaml")
-    (entry,) = plan.entries
+    entry, of_two_phases = plan.entries
     trained = []
     monkeypatch.setattr(trainings, "_train", lambda entry, *rest: trained.append(entry))
-    Run(entry.folder).start(entry.settings, "digest")
-    (entry.folder / "metrics.json").write_text("{}")
-    train_missing([entry], 1)
+
+    def longer(entry):
+        training = replace(entry.settings.training, max_epochs=500)
+        return replace(entry, settings=replace(entry.settings, training=training))
+
+    for done in plan.entries:
+        Run(done.folder).start(done.settings, "digest")
+        (done.folder / "metrics.json").write_text("{}")
+    train_missing(plan.entries, 1)
     assert not trained
-    training = replace(entry.settings.training, max_epochs=500)
-    longer = replace(entry, settings=replace(entry.settings, training=training))
-    train_missing([longer], 1)
-    assert trained == [longer]
+    train_missing([longer(entry)], 1)
+    assert trained == [longer(entry)]
+    with pytest.raises(UserError, match="B-0 had fewer epochs, and only its last"):
+        train_missing([longer(of_two_phases)], 1)
 
 
 def test_the_sensitivity_to_a_setting_that_is_null_by_default():

@@ -208,8 +208,10 @@ def test_categories_stand_between_bars_or_as_the_header_says_between_spaces(tmp_
     assert read_categories(settings, ids) == [["X", "Y"], ["X"], []]
     assert read_metadata(settings, "title", ids) == ["A b", "C", ""]
     twice = tmp_path / "twice.csv"
-    twice.write_text("item_id,title\nu,A\nv,B\nu,C\n")
-    with pytest.raises(UserError, match="several rows of the item u: give each"):
+    twice.write_text("item_id,title\n1,A\n2,B\n1,A\n9,X\n9,Y\n")
+    assert read_metadata(ExportSettings(titles=str(twice)), "title", ids) == ["A", "B", ""]
+    twice.write_text("item_id,title\n1,A\n2,B\n1,C\n")
+    with pytest.raises(UserError, match="several rows of the item 1: give each"):
         read_metadata(ExportSettings(titles=str(twice)), "title", ids)
     plain = tmp_path / "plain.csv"
     plain.write_text("item_id,title,class\n1,A,Video Games|Toys|Toys\n")

@@ -61,14 +61,20 @@ def test_more_open_requests_than_allowed(serve, slow_model):
     with ThreadPoolExecutor(1) as pool, server.stub() as stub:
         call = stub.Predict.future(request(steps=SLOW), timeout=60)
         pool.submit(requests.post, f"{server.url}/exact:predict", json=body, timeout=60)
-        time.sleep(2)
-        with pytest.raises(grpc.RpcError) as caught:
-            stub.Predict(request(steps=np.int32(1)), timeout=20)
-        assert caught.value.code() == CODE.RESOURCE_EXHAUSTED
-        answered = requests.get(f"{server.url}/exact", timeout=20)
-        assert answered.status_code == 429 and "open already" in answered.json()["error"]
-        assert not call.done()
-        server.stop()
+
+        def turned_away() -> bool:
+            another = stub.Predict.future(request(steps=np.int32(1)), timeout=20)
+            return another.code() == CODE.RESOURCE_EXHAUSTED
+
+        def turned_away_by_rest() -> bool:
+            answered = requests.get(f"{server.url}/exact", timeout=20)
+            return answered.status_code == 429 and "open already" in answered.json()["error"]
+
+        try:
+            assert wait_for(turned_away) and wait_for(turned_away_by_rest)
+            assert not call.done()
+        finally:
+            server.stop()
 
 
 def test_a_request_has_an_id(server):

@@ -22,7 +22,7 @@ HISTORY = [[b"i1", b"i2"]]
 def test_sigterm_drains(serve, slow_model):
     server = serve(slow_model, "--workers=1", "--drain_seconds=300")
     with server.stub() as stub:
-        calls = [stub.Predict.future(request(steps=SLOW // 20), timeout=300) for _ in range(4)]
+        calls = [stub.Predict.future(request(steps=SLOW // 20), timeout=300) for _ in range(2)]
         time.sleep(1)
         assert not all(call.done() for call in calls)
         server.process.send_signal(signal.SIGTERM)

@@ -30,10 +30,11 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
 
     Raises:
         UserError: If a training fails: its last line, and where the rest is; or if one that is done
-            had other settings.
+            had other settings, but for fewer epochs of its only phase, which are made up for.
         KeyboardInterrupt: Once the trainings have saved themselves.
     """
     # Systems and their runs import Keras, which takes seconds.
+    from tfrs_timirec.models.systems import SYSTEMS
     from tfrs_timirec.training.run import Run
 
     def is_complete(entry: Entry) -> bool:
@@ -41,8 +42,15 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
             return False
         run = Run(entry.folder)
         run.check(entry.settings, resume=True)
-        # It may have had fewer epochs.
-        return run.settings() == entry.settings
+        if run.settings() == entry.settings:
+            return True
+        # It had fewer epochs.
+        if SYSTEMS[entry.settings.model.system].first_phase(entry.settings.model):
+            raise UserError(
+                f"{entry.folder} had fewer epochs, and only its last phase could go on: delete "
+                "it, or name another folder with --runs."
+            )
+        return False
 
     first = {entry.folder: first_of(entry, entries) for entry in entries}
     # A training that waits for its first phase would keep others from its cores.

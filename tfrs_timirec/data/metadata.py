@@ -73,9 +73,9 @@ def _read(settings: Metadata, column: str, item_ids: pa.Array) -> tuple[list[str
                 )
         columns = [names[settings.titles_id_column], names[column]]
         rows = relation.select(*(duckdb.ColumnExpression(c).cast("VARCHAR") for c in columns))
-        texts = {}
+        known, texts = {str(item) for item in item_ids.to_pylist()}, {}
         for item, text in rows.fetchall():
-            if item in texts:
+            if item in known and texts.get(item, text) != text:
                 raise UserError(
                     f"The titles {settings.titles} have several rows of the item {item}: give each "
                     "item one, with its categories as in Comedy|Drama."

@@ -308,8 +308,8 @@ class Task:
         tested = self.store.offsets[1:] > self.split.validation_end
         if not (tested & ~self.is_new).any():
             raise UserError(
-                "There is nothing to test on: no user has interactions in both the training and "
-                "the test part; choose another data.validation_from or data.test_from."
+                "There is nothing to test on: of the users with interactions in the test part none "
+                "has any of a known item in the training part; choose another split or log."
             )
 
     @cached_property
@@ -327,7 +327,7 @@ class Task:
     def for_catalogue(self, num_items: int) -> "Task":
         """The task for a recommender that knows only the first items of the catalogue.
 
-        Others are left out of histories, never negatives, and item 0 as targets.
+        Others are left out of histories, never negatives, and item 0 as targets of the test.
 
         Args:
             num_items: How many it knows.
