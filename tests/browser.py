@@ -38,6 +38,8 @@ def chromium():
 @contextmanager
 def opened(browser, path: Path, screen: str, scheme: str):
     """The page of a file, all of it unfolded, once it stood every check."""
+    from axe_playwright_python.sync_playwright import Axe
+
     size = SCREENS[screen]
     page = browser.new_page(viewport=size, color_scheme=scheme)
     asked, told = [], []
@@ -57,8 +59,6 @@ def opened(browser, path: Path, screen: str, scheme: str):
     colours = "e => [getComputedStyle(e).fill, getComputedStyle(document.body).color]"
     letters, text = page.locator("svg text").first.evaluate(colours)
     assert letters == text == TEXT[scheme]
-    from axe_playwright_python.sync_playwright import Axe
-
     found = Axe().run(page).response["violations"]
     assert not found, [(v["id"], [node["html"] for node in v["nodes"]]) for v in found]
     yield page

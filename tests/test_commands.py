@@ -1,6 +1,5 @@
 """The command `timirec`, configurations by name, and packages that are not installed."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tests.processes import ENVIRONMENT, run
 from tfrs_timirec import Recommender, UserError, __version__
 from tfrs_timirec.commands import COMMANDS
 from tfrs_timirec.config import config_path
@@ -110,37 +110,33 @@ def test_a_configuration_that_is_not_there_is_told_with_those_that_are():
 @pytest.mark.long
 def test_flags_that_name_files(log, arguments, tmp_path):
     def does(*words):
-        environment = os.environ | {"COLUMNS": "200"}
-        command = [sys.executable, "-m", "tfrs_timirec", *map(str, words)]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        done = run(["-m", "tfrs_timirec", *words], env=ENVIRONMENT | {"COLUMNS": "200"})
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     short = [flag for flag in arguments if not flag.startswith("--training.max")]
     short.append("--training.max_epochs=1")
-    of_timirec = ("--model.predictor",)
-    of_comirec = [flag for flag in short if not flag.startswith(of_timirec)]
-    first, run = tmp_path / "first", tmp_path / "run"
+    of_comirec = [flag for flag in short if not flag.startswith("--model.predictor")]
+    first, second = tmp_path / "first", tmp_path / "run"
     does("train", *of_comirec, "--model.system=comirec", f"--run={first}")
     models = tmp_path / "models"
-    told = does("train", *short, f"--run={run}", f"--pretrained={first}", f"--export={models}")
+    told = does("train", *short, f"--run={second}", f"--pretrained={first}", f"--export={models}")
     assert f"Phase 1 of 2: as {first} has it" in told
     assert (models / "exact" / "1" / "saved_model.pb").exists()
 
     (tmp_path / "users.txt").write_text("u3\nu17\n")
-    does("recommend", run, "--out", tmp_path / "recs", "--users", tmp_path / "users.txt")
+    does("recommend", second, "--out", tmp_path / "recs", "--users", tmp_path / "users.txt")
     assert set(pq.read_table(tmp_path / "recs")["user_id"].to_pylist()) == {"u3", "u17"}
 
     kinds = "".join(f"i{item},k{item % 3}\n" for item in range(60))
     (tmp_path / "kinds.csv").write_text(f"thing,kind\n{kinds}")
     titles = [f"--titles={tmp_path / 'kinds.csv'}", "--titles_id_column=thing"]
-    told = does("evaluate", run, "--log", log, *titles, "--categories_column=kind")
+    told = does("evaluate", second, "--log", log, *titles, "--categories_column=kind")
     assert "Diversity@10" in told
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py")))
 def test_each_benchmark_starts(name):
-    command = [sys.executable, "-m", f"benchmarks.{name}", "--help"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = run(["-m", f"benchmarks.{name}", "--help"])
     assert done.returncode == 0 and "usage: " in done.stdout, done.stderr

@@ -37,7 +37,7 @@ def _main() -> None:
     parsed = parser.parse_args()
     configs = parsed.pop("config")
     source = str(configs[-1]) if configs else "the command line"
-    values = plain(parsed.clone(with_meta=False).as_dict())
+    values = plain(parsed)
     base = settings_from(values.pop("base"), source)
     compare(ComparisonSettings(base=base, **values), source)
 

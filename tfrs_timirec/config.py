@@ -276,7 +276,7 @@ def settings_parser(arguments: Sequence[str], **kwargs) -> ArgumentParser:
 
 def settings_of(parsed: Namespace) -> Settings:
     """The settings in what a `settings_parser` parsed."""
-    values = plain(parsed.clone(with_meta=False).as_dict())
+    values = plain(parsed)
     sections = _sections(values["model"]["system"])
     settings = Settings(
         **{name: section(**values[name]) for name, section in sections.items()},
@@ -355,8 +355,10 @@ def plain(parsed: Any) -> Any:
     """Parsed values as plain Python numbers and strings.
 
     The parser's own number types would not be written as numbers to YAML, and not every library
-    takes them.
+    takes them. Of a `Namespace` it is the settings alone, without the files that they are from.
     """
+    if isinstance(parsed, Namespace):
+        parsed = parsed.clone(with_meta=False).as_dict()
     return json.loads(json.dumps(parsed, default=str))
 
 

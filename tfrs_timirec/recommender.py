@@ -243,8 +243,8 @@ class Recommender:
                 first.check_data(task.store.digest)
             if validated:
                 task.check_tested()
-            if validated and (shortage := task.shortage):
-                console.print(shortage, highlight=False, soft_wrap=True)
+                if shortage := task.shortage:
+                    console.print(shortage, highlight=False, soft_wrap=True)
             phases = system.phases()
             epochs = [settings.training.max_epochs] * len(phases)
             progress = _train(

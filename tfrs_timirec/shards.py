@@ -137,19 +137,23 @@ class _Work:
     def write(self, number: int) -> int:
         """Writes a shard unless it is there; how many users there are recommendations for."""
         path = self.out / f"part-{number:05}.parquet"
-        recommender, store = self.recommender, self._read(number)
-        asked = np.arange(store.num_users)
-        if self.wanted is not None:
-            asked = np.flatnonzero(pc.is_in(store.user_ids, self.wanted))
-        if len(asked) and not path.exists():
-            table = _recommended(recommender, store, asked, self._k)
+        table = None
+        with self._unchanged():
+            store = self.blocks[number]
+            asked = np.arange(store.num_users)
+            if self.wanted is not None:
+                asked = np.flatnonzero(pc.is_in(store.user_ids, self.wanted))
+            if len(asked) and not path.exists():
+                table = _recommended(self.recommender, store, asked, self._k)
+        if table is not None:
             write_whole(path, lambda file: pq.write_table(table, file))
         return len(asked)
 
-    def _read(self, number: int) -> SequenceStore:
-        """The users of a shard, of the recommender that the command began with."""
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """Raises UserError if what was read in the block is not what the command began with."""
         try:
-            return self.blocks[number]
+            yield
         finally:
             # Also where what was read looks damaged.
             if saving.digest(self._folder) != self._digest:

@@ -40,7 +40,7 @@ def _main() -> None:
         "--out", type=Path, default=Path("audit"), help="The folder of the page and audit.json."
     )
     parsed = parser.parse_args()
-    settings = DataSettings(**plain(parsed.data.clone(with_meta=False).as_dict()))
+    settings = DataSettings(**plain(parsed.data))
     if parsed.log:
         settings = replace(settings, source=parsed.log)
     write(settings, int(parsed.seed), parsed.out)

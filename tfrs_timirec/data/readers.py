@@ -3,7 +3,7 @@
 import csv
 import glob
 import gzip
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,8 @@ def read_log(
         else:
             if log_format == "parquet":
                 table = engine.read_parquet(paths)
-                columns = {name: name for name in table.columns if not name.startswith("__")}
+                header = [name for name in table.columns if not name.startswith("__")]
+                columns = {name: name for name in header}
             else:
                 written = layout or LAYOUTS[log_format]
                 header = written.columns or _shared_header(paths, written)
@@ -106,13 +107,7 @@ def read_log(
                 typed = log_format == "inter"
                 header = [name.split(":")[0] if typed else name for name in header]
                 columns = dict(zip(header, numbered, strict=True))
-            wanted = _wanted(columns, paths[0], settings)
-            for role, name in wanted.items():
-                if log_format != "parquet" and header.count(name) > 1:
-                    raise UserError(
-                        f"{paths[0]} has several columns {name}: rename all but one, or set "
-                        f"data.{role}_column to another."
-                    )
+            wanted = _wanted(header, paths[0], settings)
             raw = engine.numbered(table, {role: columns[name] for role, name in wanted.items()})
         ids = _ids if log_format == "parquet" else _written_ids
         return _typed(raw, ids, paths, settings, engine)
@@ -230,7 +225,7 @@ def _read_sequences(paths: Sequence[Path], engine: Engine) -> ir.Table:
     return steps.select("user", "item", "__file", position=steps.position * _STEPS + steps.step)
 
 
-def _wanted(columns: Iterable[str], log: Path | str, settings: DataSettings) -> dict[str, str]:
+def _wanted(columns: Sequence[str], log: Path | str, settings: DataSettings) -> dict[str, str]:
     """The column of each role that the log must have."""
     wanted = {"user": settings.user_column, "item": settings.item_column}
     if settings.time_column is not None:
@@ -243,6 +238,11 @@ def _wanted(columns: Iterable[str], log: Path | str, settings: DataSettings) -> 
             raise UserError(
                 f"{log} has no column {name}: set data.{role}_column{argument} to one of "
                 f"{', '.join(columns)}."
+            )
+        if columns.count(name) > 1:
+            raise UserError(
+                f"{log} has several columns {name}: rename all but one, or set data.{role}_column "
+                "to another."
             )
     return wanted
 

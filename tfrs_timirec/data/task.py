@@ -18,7 +18,7 @@ from tfrs_timirec.data.instances import (
 )
 from tfrs_timirec.data.sampling import UntouchedItems
 from tfrs_timirec.data.splits import Split, split_of
-from tfrs_timirec.data.store import SequenceStore, Shard
+from tfrs_timirec.data.store import SequenceStore
 from tfrs_timirec.data.thinning import thinned
 from tfrs_timirec.data.windows import num_window_batches, training_windows, window_batches
 from tfrs_timirec.errors import UserError
@@ -332,15 +332,18 @@ class Task:
         Args:
             num_items: How many it knows.
         """
-        store, split = self.store, self.split
+        store, split, shards = self.store, self.split, self.store.shards
+        if num_items == store.num_items:
+            return self
         items = np.where(store.items > num_items, 0, store.items)
         stays = (items > 0) | (np.arange(len(items)) >= split.validation_end[store.owners])
         place = np.concatenate([[0], np.cumsum(stays)])
-        shards = store.shards
         if shards:
-            ends = place[store.offsets[np.cumsum([0, *(shard.users for shard in shards)])]]
-            left = np.diff(ends).tolist()
-            shards = tuple(Shard(*of) for of in zip((s.users for s in shards), left, strict=True))
+            users = np.cumsum([0, *(shard.users for shard in shards)])
+            left = np.diff(place[store.offsets[users]]).tolist()
+            shards = tuple(
+                shard._replace(interactions=n) for shard, n in zip(shards, left, strict=True)
+            )
         known = replace(
             store,
             offsets=place[store.offsets],
@@ -350,8 +353,8 @@ class Task:
             item_ids=store.item_ids.slice(0, num_items),
             shards=shards,
         )
-        ends = Split(place[split.training_end], place[split.validation_end])
-        return replace(self, store=known, split=ends)
+        split = Split(place[split.training_end], place[split.validation_end])
+        return replace(self, store=known, split=split)
 
 
 def _rows(size: int, multiple: int) -> Callable[[int], int]:
