@@ -55,6 +55,7 @@ async def serve(
     Raises:
         UserError: If the address cannot be listened on.
     """
+    logging.getLogger("grpc._cython.cygrpc").addFilter(is_worth_telling)
     models, batcher, door = Models(folder), Batcher(settings), Door()
     prediction, status = PredictionService(models, batcher, settings), ModelService(models)
     server = grpc.aio.server(
@@ -102,6 +103,18 @@ async def serve(
     with contextlib.suppress(asyncio.CancelledError):
         await watching
     return stopped.result()
+
+
+def is_worth_telling(record: logging.LogRecord) -> bool:
+    """A filter of gRPC's log, against its traceback of a client that goes during its answer.
+
+    Args:
+        record: What gRPC logs.
+
+    Returns:
+        False for that traceback.
+    """
+    return not record.exc_info or record.exc_info[0].__name__ != "ExecuteBatchError"
 
 
 async def _watch(models: Models, settings: ServerSettings, health: Health, address: str) -> None:
