@@ -1,5 +1,6 @@
 """The report of small trainings whose names and titles are what a page has to escape."""
 
+import json
 import re
 from dataclasses import replace
 from html import unescape
@@ -141,8 +142,34 @@ def test_the_files_hold_the_figures_of_each_seed(report, compared):
     names = {path.name for path in report.glob("*.csv")}
     assert names == {
         *("ablations.csv", "differences.csv", "divergence.csv", "sensitivity_num_interests.csv"),
-        *("systems.csv", "trainings.csv"),
+        *("systems.csv", "trainings.csv", "lists.csv", "groups.csv", "interests.csv"),
     }
+
+
+def test_what_is_told_beside_hr_and_ndcg_is_that_of_the_runs(report, compared):
+    lists, groups, interests = (
+        pd.read_csv(report / f"{name}.csv").set_index(["name", "seed"])
+        for name in ("lists", "groups", "interests")
+    )
+    assert set(interests.index) == {(n, s) for n in ("ComiRec", REFERENCE) for s in (0, 1)}
+    for entry in compared[1].systems:
+        of = entry.name, entry.seed
+        found = json.loads((entry.folder / "metrics.json").read_text())
+        # What comes last is the whole system.
+        *_, whole = found["test"]
+        assert lists.loc[of].filter(like="@").to_dict() == found["lists"][whole]
+        of_entry = groups.loc[[of]].set_index("metric")
+        for name, of_group in found["groups"].items():
+            full = of_group["test"][whole]["full"]
+            assert of_entry[name].to_dict() == {m: full[m] for m in ("HR@10", "NDCG@10")}
+        if whole in found["interests"]:
+            shown, expected = interests.loc[of], found["interests"][whole]
+            assert shown["HR@10, oracle"] == expected["oracle"]["HR@10"]
+            assert shown["HR@10"] == found["test"][whole]["full"]["HR@10"]
+            assert shown["effective number"] == expected["effective number"]
+    text = (report / "report.md").read_text()
+    coverage = lists["Coverage@10"].groupby("name").mean()["ComiRec"]
+    assert re.search(rf"^\| ComiRec +\| {coverage:.4f} ", text, re.M)
 
 
 def test_the_case_is_of_a_user_whose_items_have_titles(compared):
@@ -187,7 +214,9 @@ def test_a_comparison_of_popularity_alone(compared):
     alone = replace(plan, systems=plan.systems[:2], ablations=[], sensitivity={})
     settings = replace(settings, references=["popularity"], paper=None)
     shown = [make(Compared(settings, alone)) for make in SECTIONS]
-    assert [section.title for section in shown if section] == ["Conclusion", "Figures"]
+    assert [section.title for section in shown if section] == [
+        *("Conclusion", "Figures", "Beyond accuracy", "Groups of users")
+    ]
 
 
 def test_a_section_is_little_to_write():

@@ -1,10 +1,11 @@
 """The figures of a comparison: metrics, trainings, tests of the differences."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy import stats
 
 from tfrs_timirec.comparison.settings import Entry
 from tfrs_timirec.errors import UserError
+from tfrs_timirec.evaluation.interests import MEANING
 from tfrs_timirec.evaluation.metrics import metric
 from tfrs_timirec.evaluation.report import PROTOCOLS
 
@@ -47,15 +49,12 @@ def read_metrics(entries: list[Entry]) -> pd.DataFrame:
     Returns:
         The columns `name`, `seed`, `protocol` and one for each metric.
     """
-    rows = []
-    for entry in entries:
-        with _reading(entry.folder / "metrics.json") as path:
-            test = json.loads(path.read_text())["test"]
-            # The last one is the whole system; before it come popularity and earlier phases.
-            for protocol, values in list(test.values())[-1].items():
-                row = {"name": entry.name, "seed": entry.seed, "protocol": protocol}
-                rows.append(row | {name: float(value) for name, value in values.items()})
-    return pd.DataFrame(rows)
+    return _rows(entries, _of_the_test)
+
+
+def _of_the_test(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for protocol, values in _whole(found["test"]).items():
+        yield {"protocol": protocol} | {name: float(value) for name, value in values.items()}
 
 
 def read_planted(entries: list[Entry]) -> pd.DataFrame:
@@ -67,12 +66,77 @@ def read_planted(entries: list[Entry]) -> pd.DataFrame:
     Returns:
         The columns `name`, `seed`, `agreement` and `most frequent`, shares of the users.
     """
+    return _rows(entries, lambda found: filter(None, [found.get("planted interests")]))
+
+
+def read_lists(entries: list[Entry]) -> pd.DataFrame:
+    """What each system's lists show; empty for runs of versions that did not tell.
+
+    Args:
+        entries: Trained.
+
+    Returns:
+        The columns `name`, `seed` and those of `tfrs_timirec.evaluation.lists.MEANING`, at each
+        cutoff.
+    """
+    return _rows(entries, lambda found: [_whole(found["lists"])] if "lists" in found else [])
+
+
+def read_groups(entries: list[Entry], metric: str) -> pd.DataFrame:
+    """How well each system serves groups of users; empty where there are none.
+
+    Args:
+        entries: Trained.
+        metric: Of the whole catalogue.
+
+    Returns:
+        The columns `name`, `seed` and one for each group of
+        `tfrs_timirec.evaluation.groups.groups`.
+    """
+
+    def of_groups(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        if groups := found.get("groups"):
+            yield {name: _whole(of["test"])["full"][metric] for name, of in groups.items()}
+
+    return _rows(entries, of_groups)
+
+
+def read_interests(entries: list[Entry], metric: str) -> pd.DataFrame:
+    """What the interests of each system with several are worth; empty without any.
+
+    Args:
+        entries: Trained.
+        metric: Of the whole catalogue.
+
+    Returns:
+        The columns `name`, `seed`, `interests`, those of
+        `tfrs_timirec.evaluation.interests.MEANING`, the metric, and the same of the oracle.
+    """
+
+    def of_interests(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for of in found.get("interests", {}).values():
+            known = {name: of[name] for name in MEANING if name in of}
+            reached = {metric: of["model"][metric], f"{metric}, oracle": of["oracle"][metric]}
+            yield {"interests": of["interests"]} | known | reached
+
+    return _rows(entries, of_interests)
+
+
+def _rows(
+    entries: list[Entry], read: Callable[[dict[str, Any]], Iterable[dict[str, Any]]]
+) -> pd.DataFrame:
+    """A table of what is read from each training's metrics, with the columns `name` and `seed`."""
     rows = []
     for entry in entries:
         with _reading(entry.folder / "metrics.json") as path:
-            if planted := json.loads(path.read_text()).get("planted interests"):
-                rows.append({"name": entry.name, "seed": entry.seed, **planted})
+            of_entry = {"name": entry.name, "seed": entry.seed}
+            rows += [of_entry | row for row in read(json.loads(path.read_text()))]
     return pd.DataFrame(rows)
+
+
+def _whole(by_system: dict[str, Any]) -> Any:
+    """What is told of the whole system; before it come popularity and earlier phases."""
+    return list(by_system.values())[-1]
 
 
 def read_logs(entries: list[Entry]) -> pd.DataFrame:

@@ -16,12 +16,16 @@ from tfrs_timirec.comparison.interests import (
     map_of,
 )
 from tfrs_timirec.comparison.results import (
+    read_groups,
+    read_interests,
+    read_lists,
     read_logs,
     read_metrics,
     read_planted,
     trainings_table,
 )
 from tfrs_timirec.comparison.section import Compared, Section
+from tfrs_timirec.evaluation import interests, lists
 
 
 def _conclusion(compared: Compared) -> Section:
@@ -137,6 +141,81 @@ def _differences(compared: Compared) -> Section | None:
         pictures=[pictures.forest(found, compared.settings.references, compared.among)],
         files={"differences": found},
     )
+
+
+def _lists(compared: Compared) -> Section | None:
+    """What is recommended, whether or not it is what came next."""
+    found = read_lists(compared.plan.systems)
+    if found.empty:
+        return None
+    n = compared.headline[0].split("@")[1]
+    kinds = {f"{kind}@{n}": kind for kind in lists.MEANING if f"{kind}@{n}" in found}
+    means = found.groupby("name", sort=False)[list(kinds)].mean().rename(columns=kinds)
+    return Section(
+        "Beyond accuracy",
+        f"What lists of {n} items of the whole catalogue show, without what the user had.",
+        points=[f"{kind}: {lists.MEANING[kind]}." for kind in kinds.values()],
+        tables={"The lists of the systems": _figures_of_systems(means)},
+        files={"lists": found},
+    )
+
+
+def _groups(compared: Compared) -> Section | None:
+    """Who is served well, and who is not."""
+    found = {name: read_groups(compared.plan.systems, name) for name in compared.headline}
+    shown = {
+        f"{metric} {compared.among['full']}": _with_bold(of_groups.drop(columns="seed"))
+        for metric, of_groups in found.items()
+        if not of_groups.empty
+    }
+    if not shown:
+        return None
+    title, table = next(iter(shown.items()))
+    text = (
+        f"{title} of users with short histories and with long ones, and of targets that are rare "
+        "in training and that are popular, each pair split at the median of the targets."
+    )
+    return Section(
+        "Groups of users",
+        text,
+        tables={title: table},
+        folded={other: shown[other] for other in shown if other != title},
+        files={"groups": pd.concat(found, names=["metric"]).droplevel(1)},
+    )
+
+
+def _interests(compared: Compared) -> Section | None:
+    """What several interests are worth."""
+    metric = compared.headline[0]
+    found = read_interests(compared.plan.systems, metric)
+    if found.empty:
+        return None
+    order = ["interests", *interests.MEANING, metric, f"{metric}, oracle"]
+    known = [name for name in order if name in found]
+    means = found.groupby("name", sort=False)[known].mean()
+    points = [f"{name}: {meaning}." for name, meaning in interests.MEANING.items()]
+    points.append(
+        f"{metric}: {compared.among['full']}; of the oracle, if the interest that suits the target "
+        "best were known."
+    )
+    return Section(
+        "What the interests are worth",
+        "Of the systems with several interests of a user.",
+        points=points,
+        tables={"The interests of the systems": _figures_of_systems(means)},
+        files={"interests": found},
+    )
+
+
+def _figures_of_systems(means: pd.DataFrame) -> pd.DataFrame:
+    """Figures of all sizes as text, "" where there is none."""
+
+    def as_text(figures: pd.Series) -> pd.Series:
+        is_whole = figures.dropna().mod(1).eq(0).all()
+        digits = 0 if is_whole else 4 if figures.abs().max() < 100 else 1
+        return figures.map(f"{{:,.{digits}f}}".format, na_action="ignore").fillna("")
+
+    return means.rename_axis("system").apply(as_text)
 
 
 def _trainings(compared: Compared) -> Section | None:
@@ -312,9 +391,12 @@ SECTIONS = (
     _figures,
     _differences,
     _ablations,
+    _lists,
+    _groups,
     _trainings,
     _sensitivity,
     _planted,
+    _interests,
     _divergence,
     _map,
     _case,
