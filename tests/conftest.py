@@ -18,8 +18,11 @@ from tests.processes import Popen
 LONG_FIXTURES = ("recommenders", "systems", "explored", "model")
 SHARED = Path(os.environ.get("TFRS_TIMIREC_SHARED", Path(__file__).parents[2] / "shared"))
 
+# A machine that is busy with something else makes no test fail.
+hypothesis.settings.register_profile("all", deadline=None)
+hypothesis.settings.load_profile("all")
 # A quarter of what is tried else; `tests.examples` has those that are dear.
-hypothesis.settings.register_profile("quick", max_examples=25)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=25)
 
 
 def pytest_xdist_auto_num_workers() -> int:

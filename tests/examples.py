@@ -11,4 +11,4 @@ def examples(number: int, **others) -> settings:
         **others: Of `hypothesis.settings`.
     """
     share = settings.default.max_examples / 100
-    return settings(deadline=None, max_examples=max(1, round(share * number)), **others)
+    return settings(max_examples=max(1, round(share * number)), **others)

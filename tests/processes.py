@@ -37,6 +37,8 @@ IMPORTS = [
     "tfrs_timirec.recommender",
     "tfrs_timirec.export.publish",
 ]
+# Seconds until a process counts as hung, on the slowest machine.
+PATIENCE = 900
 _PR_SET_CHILD_SUBREAPER = 36
 _lock = threading.Lock()
 
@@ -84,7 +86,7 @@ class Popen(subprocess.Popen):
         self._close_pipe_fds(*pipes)
 
 
-def run(command: list, timeout: float = 300, **kwargs) -> subprocess.CompletedProcess:
+def run(command: list, timeout: float = PATIENCE, **kwargs) -> subprocess.CompletedProcess:
     """Runs such a process to its end and captures what it prints."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with Popen(command, **pipes, **kwargs) as process:

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from tests.processes import Popen, run
+from tests.processes import PATIENCE, Popen, run
 from tfrs_timirec import UserError, shards
 from tfrs_timirec.shards import write_shards
 from tfrs_timirec.training.run import model_in
@@ -118,7 +118,7 @@ def test_interrupted_it_goes_on(trained, tmp_path, number):
         time.sleep(0.001)
     working = not list(out.glob("part-*"))
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode in (130, 143) or not working
     if process.returncode:
         assert "Traceback" not in errors and "the same command" in errors

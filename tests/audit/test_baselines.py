@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.audit.logs import ITEMS, logs
@@ -47,7 +47,6 @@ def ranks_by_hand(users, training_end, validation_end):
     return np.array(ranks, int).reshape(-1, 4).T
 
 
-@settings(deadline=None)
 @given(logs(), st.sampled_from([1, 20, 2**22]))
 def test_baselines_of_any_split_in_any_shards(drawn, at_once):
     users, store = drawn

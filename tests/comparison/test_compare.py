@@ -17,7 +17,7 @@ import yaml
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from tests.processes import ROOT, Popen
+from tests.processes import PATIENCE, ROOT, Popen
 from tfrs_timirec.compare import _main
 from tfrs_timirec.comparison import trainings
 from tfrs_timirec.comparison.interests import distribution, jensen_shannon
@@ -92,16 +92,16 @@ def report(config) -> Path:
     """The folder of the report, of a comparison that was interrupted and gone on with."""
     interrupted = compare(config)
     first = config.parent / "runs" / "ComiRec-0" / "settings.yaml"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while not first.exists():
         assert interrupted.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
     interrupted.send_signal(signal.SIGINT)
-    _, errors = interrupted.communicate(timeout=120)
+    _, errors = interrupted.communicate(timeout=PATIENCE)
     assert interrupted.returncode == 130, errors
     assert "Continue with the same command" in errors
     again = compare(config)
-    _, errors = again.communicate(timeout=300)
+    _, errors = again.communicate(timeout=PATIENCE)
     assert again.returncode == 0, errors
     return config.parent / "report"
 
@@ -144,7 +144,7 @@ def test_what_is_there_is_not_trained_again(config, report):
     before = {path: path.stat().st_mtime_ns for path in runs.rglob("*") if path.is_file()}
     first = (report / "report.md").read_text()
     again = compare(config)
-    _, errors = again.communicate(timeout=300)
+    _, errors = again.communicate(timeout=PATIENCE)
     assert again.returncode == 0, errors
     assert before == {path: path.stat().st_mtime_ns for path in runs.rglob("*") if path.is_file()}
     assert (report / "report.md").read_text() == first
@@ -360,7 +360,7 @@ def test_a_failed_training_is_told_with_its_last_line(config, tmp_path):
     path = tmp_path / "broken.yaml"
     path.write_text(yaml.safe_dump(values, sort_keys=False))
     failed = compare(path)
-    _, errors = failed.communicate(timeout=120)
+    _, errors = failed.communicate(timeout=PATIENCE)
     assert failed.returncode == 2
     assert "failed: error: " in errors and "absent.csv" in errors
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.stores import store_of
@@ -17,7 +17,6 @@ from tfrs_timirec.data.splits import Split
 
 NUM_ITEMS = 9
 max_lengths = st.integers(1, 13)
-random_case = settings(deadline=None)
 
 
 @st.composite
@@ -69,7 +68,6 @@ parts = pytest.mark.parametrize("part", ["training", "validation", "test"])
 
 
 @parts
-@random_case
 @given(cases(), max_lengths)
 def test_targets_and_histories(part, case, max_length):
     instances, expected = _instances(case, part, max_length), _expected(*case, part)
@@ -85,7 +83,6 @@ def test_targets_and_histories(part, case, max_length):
 
 
 @parts
-@random_case
 @given(cases(), max_lengths)
 def test_inputs_are_the_histories_with_their_times(part, case, max_length):
     instances = _instances(case, part, max_length)
@@ -100,7 +97,6 @@ def test_inputs_are_the_histories_with_their_times(part, case, max_length):
 
 
 @parts
-@random_case
 @given(cases(), max_lengths, st.randoms(use_true_random=False))
 def test_no_candidates_are_the_whole_history_and_the_users_targets(part, case, max_length, random):
     instances, expected = _instances(case, part, max_length), _expected(*case, part)
@@ -115,7 +111,6 @@ def test_no_candidates_are_the_whole_history_and_the_users_targets(part, case, m
 
 
 @parts
-@random_case
 @given(cases(), max_lengths, st.randoms(use_true_random=False))
 def test_chosen_instances_are_the_same(part, case, max_length, random):
     instances = _instances(case, part, max_length)
@@ -136,7 +131,6 @@ def test_chosen_instances_are_the_same(part, case, max_length, random):
 
 
 @parts
-@random_case
 @given(cases(), max_lengths, st.integers(1, 9), st.none() | st.integers(0, 2**32))
 def test_batches_cover_each_instance_once(part, case, max_length, size, seed):
     instances, expected = _instances(case, part, max_length), _expected(*case, part)
@@ -175,7 +169,6 @@ def test_another_seed_is_another_order():
     assert first.tolist() != sorted(first.tolist())
 
 
-@random_case
 @given(cases(smallest=1), st.integers(1, 9), st.integers(0, 2**32))
 def test_training_batches_are_full_and_weigh_each_instance_once(case, size, seed):
     instances = _instances(case, "training", 5)
@@ -196,7 +189,6 @@ def test_training_batches_are_full_and_weigh_each_instance_once(case, size, seed
     assert sorted(seen) == list(range(len(instances)))
 
 
-@random_case
 @given(cases(), max_lengths, st.randoms(use_true_random=False))
 def test_whole_histories_are_everything_and_everything_is_no_candidate(case, max_length, random):
     users, _ = case
@@ -220,7 +212,6 @@ def test_without_times_there_are_none():
     assert list(whole_histories(store, np.array([0]), 4).inputs(np.array([0]), 4)) == ["history"]
 
 
-@random_case
 @given(cases(smallest=1))
 def test_untouched_items_of_the_loss_leave_the_held_out_items_in(case):
     users, cuts = case

@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tfrs_timirec.data.sampling import UntouchedItems
@@ -24,7 +24,6 @@ def _complements(num_items, touched):
     return [sorted(set(range(1, num_items + 1)) - set(items)) for items in touched]
 
 
-@settings(deadline=None)
 @given(_touches())
 def test_nth_enumerates_the_complement_in_order(case):
     untouched, complements = _build(*case), _complements(*case)
@@ -36,7 +35,6 @@ def test_nth_enumerates_the_complement_in_order(case):
     assert found.tolist() == [item for items in complements for item in items]
 
 
-@settings(deadline=None)
 @given(_touches(), st.integers(0, 2**32))
 def test_a_draw_is_untouched_and_follows_its_seed(case, seed):
     untouched, complements = _build(*case), _complements(*case)
@@ -63,7 +61,6 @@ def test_draws_are_uniform():
     assert _chi_square(drawn[users == 1], [1, 3, 4, 5, 6, 7, 8, 9, 10]) < 26.12
 
 
-@settings(deadline=None)
 @given(_touches(), st.integers(1, 10), st.integers(0, 2**32))
 def test_sets_are_distinct_untouched_and_zero_padded(case, size, seed):
     untouched, complements = _build(*case), _complements(*case)

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.stores import store_of
@@ -47,7 +47,6 @@ def seen(task, size, share=ALL):
     return sorted(found)
 
 
-@settings(deadline=None)
 @given(sharded(), st.integers(1, 7))
 def test_an_epoch_has_the_same_instances(stores, size):
     whole, shards = (Task.of(store, SETTINGS, False) for store in stores)
@@ -62,7 +61,6 @@ def test_an_epoch_has_the_same_instances(stores, size):
                 np.testing.assert_array_equal(inputs[name], others[name])
 
 
-@settings(deadline=None)
 @given(sharded(), st.integers(2, 4), st.integers(1, 3))
 def test_workers_share_an_epoch(stores, count, rows):
     for store in stores:
@@ -80,7 +78,6 @@ def test_workers_share_an_epoch(stores, count, rows):
         assert sorted(np.concatenate(histories).tolist()) == sorted(np.concatenate(whole).tolist())
 
 
-@settings(deadline=None)
 @given(sharded())
 def test_counts_and_targets_are_the_same(stores):
     whole, shards = (Task.of(store, SETTINGS, False) for store in stores)

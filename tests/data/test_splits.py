@@ -4,7 +4,7 @@ import math
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.data.stores import store_of
@@ -18,6 +18,12 @@ MAY_31 = 1_717_113_600  # 2024-05-31 00:00 in UTC
 logs = st.lists(
     st.lists(st.integers(0, 20), min_size=1, max_size=9).map(sorted), min_size=1, max_size=6
 )
+
+
+def two_of(largest: int) -> st.SearchStrategy[list[int]]:
+    """Two numbers from 1, the smaller first."""
+    numbers = st.integers(1, largest)
+    return st.lists(numbers, min_size=2, max_size=2, unique=True).map(sorted)
 
 
 def parts(times, data):
@@ -46,33 +52,31 @@ def temporal(validation, test):
     return DataSettings(split="temporal", validation_from=validation, test_from=test)
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 9), min_size=3, max_size=9), min_size=1, max_size=6))
 def test_leave_one_out(times):
     expected = [(of_user[:-2], of_user[-2:-1], of_user[-1:]) for of_user in times]
     assert parts(times, DataSettings()) == expected
 
 
-@settings(deadline=None)
 @given(logs)
 def test_none_trains_on_everything(times):
     assert parts(times, DataSettings(split="none")) == [(of_user, [], []) for of_user in times]
 
 
-@settings(deadline=None)
-@given(logs, st.integers(1, 20), st.integers(1, 20), st.sampled_from([int, float, str]))
-def test_temporal_by_number(times, validation, test, kind):
+@given(logs, two_of(20), st.sampled_from([int, float, str]))
+def test_temporal_by_number(times, points, kind):
+    validation, test = points
     everything = [t for of_user in times for t in of_user]
-    assume(min(everything) < validation < test <= max(everything))
+    assume(min(everything) < validation and test <= max(everything))
     assume(validation > 1 or kind is not str)
     found = parts(times, temporal(kind(validation), kind(test)))
     assert found == parts_by_time(times, validation, test)
 
 
-@settings(deadline=None)
-@given(logs, st.integers(1, 15), st.integers(1, 15), st.sampled_from([float, str]))
-def test_temporal_by_share(times, validation, test, kind):
+@given(logs, two_of(15), st.sampled_from([float, str]))
+def test_temporal_by_share(times, shares, kind):
     """A share is the first time that at least so many of the interactions precede."""
+    validation, test = shares
     everything = sorted(t for of_user in times for t in of_user)
     points = [everything[math.ceil(n / 16 * (len(everything) - 1))] for n in (validation, test)]
     assume(everything[0] < points[0] < points[1])

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.examples import examples
@@ -220,7 +220,6 @@ def _of_log(log):
     )
 
 
-@settings(deadline=None)
 @given(logs_before_and_after())
 def test_after_keeps_the_places_of_before(logs):
     before, new = map(_of_log, logs)
@@ -288,7 +287,6 @@ def test_a_log_that_lacks_what_was_there_is_told(log, sentence):
     assert str(error.value) == sentence
 
 
-@settings(deadline=None)
 @given(logs_before_and_after())
 def test_in_the_catalogue_of(logs):
     """Also of users that the other store has not, who had few of its items."""

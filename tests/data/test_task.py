@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.stores import store_of
@@ -40,7 +40,6 @@ def _task(users):
     return Task.of(_store(users), TEMPORAL, reads_times=False)
 
 
-@settings(deadline=None)
 @given(logs)
 def test_counts_and_new_users_are_of_the_training_part(users):
     task = _task(users)
@@ -52,7 +51,6 @@ def test_counts_and_new_users_are_of_the_training_part(users):
         assert task.untouched.count[user] == ITEMS - len(set(items))
 
 
-@settings(deadline=None)
 @given(logs)
 def test_all_are_tested_and_those_with_a_history_validate(users):
     task = _task(users)
@@ -67,7 +65,6 @@ def test_all_are_tested_and_those_with_a_history_validate(users):
         assert list(found) == expected
 
 
-@settings(deadline=None)
 @given(logs)
 def test_negatives_are_untouched_and_hang_on_the_seed(users):
     task = _task(users)
@@ -80,7 +77,6 @@ def test_negatives_are_untouched_and_hang_on_the_seed(users):
         assert not touched & set(kept)
 
 
-@settings(deadline=None)
 @given(logs, st.booleans())
 def test_a_shortage_of_negatives_is_told(users, sharded):
     task = _task(users)
@@ -99,7 +95,6 @@ def test_a_shortage_of_negatives_is_told(users, sharded):
     )
 
 
-@settings(deadline=None)
 @given(logs, st.integers(1, ITEMS))
 def test_a_smaller_catalogue(users, known):
     task = _task(users)

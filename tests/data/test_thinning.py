@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.stores import store_of
@@ -43,7 +43,6 @@ def staying(row: np.ndarray) -> list[int]:
     return items
 
 
-@settings(deadline=None)
 @given(lengths, st.sampled_from(["instance", "user"]))
 def test_what_stays_is_in_order_with_its_times(lengths, unit):
     for batch in task_of(lengths, unit, 0.4).batches(4 * LENGTH, np.random.default_rng(0)):
@@ -55,7 +54,6 @@ def test_what_stays_is_in_order_with_its_times(lengths, unit):
             assert items and items == sorted(items) and items[-1] - items[0] < LENGTH
 
 
-@settings(deadline=None)
 @given(lengths)
 def test_each_target_keeps_a_history_of_what_came_before_it(lengths):
     whole, thin = both(lengths, "instance")
@@ -65,7 +63,6 @@ def test_each_target_keeps_a_history_of_what_came_before_it(lengths):
         assert set(staying(row)) <= set(staying(before))
 
 
-@settings(deadline=None)
 @given(lengths)
 def test_the_targets_of_a_window_are_its_items_that_stay_and_the_one_after_it(lengths):
     whole, thin = both(lengths, "user")

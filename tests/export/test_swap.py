@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.processes import Popen
+from tests.processes import PATIENCE, Popen
 from tfrs_timirec.export.client import Client
 
 # Of each version, at least.
@@ -54,8 +54,8 @@ def test_versions_are_swapped_under_load(serve, exports, tmp_path):
         # Another model: TiMiRec's items, ranked by popularity.
         shutil.copytree(exports["popularity" if version % 2 == 0 else "timirec"] / "exact/1", part)
         part.rename(models / "exact" / str(version))
-        deadline = time.monotonic() + 60
-        with Client(server.address) as client:
+        deadline = time.monotonic() + PATIENCE
+        with Client(server.address, timeout=60) as client:
             while client.versions().get(version) != "AVAILABLE":
                 assert time.monotonic() < deadline, f"version {version} is not served"
                 time.sleep(0.1)
@@ -65,7 +65,7 @@ def test_versions_are_swapped_under_load(serve, exports, tmp_path):
     # By REST: two answers, in turns.
     assert [status for status, _ in by_rest] == 4 * [200], by_rest
     assert by_rest[0] == by_rest[2] != by_rest[1] == by_rest[3]
-    reports = [json.loads(client.communicate(timeout=60)[0]) for client in clients]
+    reports = [json.loads(client.communicate(timeout=PATIENCE)[0]) for client in clients]
     for report in reports:
         assert report["errors"] == []
         assert report["requests"] > 100

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from tests.processes import PATIENCE
 from tests.training.test_resume import rows, wait_for
 
 pytestmark = pytest.mark.faults
@@ -24,7 +25,7 @@ def test_shards_are_resumed_within_an_epoch(start, log, tmp_path):
     ]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     process = start("tfrs_timirec.train", *arguments, f"--run={whole}")
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     assert len(list((tmp_path / "data").rglob("interactions-*.parquet"))) == 4
 
@@ -38,7 +39,7 @@ def test_shards_are_resumed_within_an_epoch(start, log, tmp_path):
     process.kill()
     process.wait()
     process = start("tfrs_timirec.train", *arguments, f"--run={broken}", "--resume")
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
 
     checkpoint = "checkpoints/phase1.npz"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.processes import PATIENCE, ROOT
+
 SCRIPT = """
 import sys, time
 from pathlib import Path
@@ -61,7 +62,7 @@ def test_a_command_is_stopped(body, number, code, tmp_path):
     )
     assert process.stdout.readline() == "begun\n"
     process.send_signal(number)
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=PATIENCE)
     assert (process.returncode, told) == (code, "Interrupted.\n")
     assert not list(tmp_path.iterdir())
 
@@ -82,7 +83,7 @@ def test_a_training_is_stopped_at_any_time(seconds, number, code, arguments, tmp
     )
     time.sleep(seconds)
     process.send_signal(number)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, told
     assert told.count("\n") == 1 and told.startswith("Interrupted."), told
     assert not [path for path in tmp_path.rglob(".*") if path.suffix in (".lock", ".part")]
@@ -121,7 +122,7 @@ def test_any_command_is_stopped_at_any_time(command, seconds, number, code, syst
     )
     time.sleep(seconds)
     process.send_signal(number)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=PATIENCE)
     # It may have come to its end meanwhile, but not as early as that.
     assert process.returncode == code or (process.returncode == 0 and seconds > 2), told
     assert "Traceback" not in told, told

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.processes import PATIENCE
 from tests.training.test_resume import rows, wait_for
 
 faults = pytest.mark.faults
@@ -71,7 +72,7 @@ def gone(processes: list[int]) -> bool:
 @pytest.mark.long
 def test_after_a_loss_it_ends_with_the_same_weights(together, tmp_path):
     launcher = together("whole")
-    _, errors = launcher.communicate(timeout=300)
+    _, errors = launcher.communicate(timeout=PATIENCE)
     assert (launcher.returncode, errors) == (0, "")
 
     launcher = together("killed")
@@ -80,7 +81,7 @@ def test_after_a_loss_it_ends_with_the_same_weights(together, tmp_path):
     os.kill(workers_of(launcher)[1], signal.SIGKILL)
     wait_for(launcher, lambda: len(rows(tmp_path / "killed")) >= 5)
     os.kill(workers_of(launcher)[0], signal.SIGKILL)
-    _, errors = launcher.communicate(timeout=300)
+    _, errors = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 0, errors
     assert errors.splitlines() == [
         f"Worker {rank} was ended by SIGKILL: all start again from the last checkpoint."
@@ -95,7 +96,7 @@ def test_one_that_hangs_is_noticed(together, tmp_path):
     wait_for(launcher, lambda: rows(tmp_path / "hung"))
     hung = workers_of(launcher)[1]
     os.kill(hung, signal.SIGSTOP)
-    _, errors = launcher.communicate(timeout=300)
+    _, errors = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 0, errors
     assert errors == "Worker 1 did not answer: all start again from the last checkpoint.\n"
     assert gone([hung])
@@ -114,7 +115,7 @@ def test_it_gives_up_when_nothing_helps(together, tmp_path):
         killed |= set(workers_of(launcher))
         time.sleep(1)
         os.kill(workers_of(launcher)[1], signal.SIGKILL)
-    _, errors = launcher.communicate(timeout=60)
+    _, errors = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 2
     assert errors.splitlines()[-1].startswith(
         "error: Worker 1 was ended by SIGKILL; it was loss 3 in a row without a checkpoint between"
@@ -128,7 +129,7 @@ def test_all_stop_with_a_checkpoint(together, number, code, tmp_path):
     wait_for(launcher, lambda: rows(tmp_path / "stopped"))
     processes = workers_of(launcher)
     launcher.send_signal(number)
-    _, errors = launcher.communicate(timeout=60)
+    _, errors = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == code
     assert errors.count("\n") == 1
     assert errors.startswith("Interrupted. Continue with: ")
@@ -141,7 +142,7 @@ def test_one_that_is_stopped_stops_all(together, tmp_path):
     launcher = together("stopped")
     wait_for(launcher, lambda: rows(tmp_path / "stopped"))
     os.kill(workers_of(launcher)[1], signal.SIGTERM)
-    _, errors = launcher.communicate(timeout=60)
+    _, errors = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 143
     assert errors.startswith("Interrupted. Continue with: ")
 
@@ -163,7 +164,7 @@ def test_a_mistake_is_told_once(together, tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "file").touch()
     launcher = together("there")
-    _, errors = launcher.communicate(timeout=60)
+    _, errors = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 2
     assert errors == (
         f"error: {tmp_path / 'there'} is there and is no run folder: name another one with --run.\n"
@@ -198,7 +199,7 @@ def hosts():
 @faults
 def test_workers_on_two_hosts(together, hosts, log, tmp_path):
     launcher = together("one_host")
-    _, errors = launcher.communicate(timeout=300)
+    _, errors = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 0, errors
     command = [word for word in launcher.args if not word.startswith("--workers")]
     addresses = [f"{address}:4711" for _, address in hosts]
@@ -218,7 +219,7 @@ def test_workers_on_two_hosts(together, hosts, log, tmp_path):
             )
         )
     for process in processes:
-        _, errors = process.communicate(timeout=300)
+        _, errors = process.communicate(timeout=PATIENCE)
         assert (process.returncode, errors) == (0, "")
     assert_same(tmp_path / "one_host", tmp_path / "two_hosts")
     assert not (tmp_path / "nowhere").exists()

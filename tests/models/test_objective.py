@@ -34,7 +34,7 @@ def loss(seed, **settings):
     return np.asarray(Objective(ModelSettings("any", **settings))(query, positive, negative, table))
 
 
-@hypothesis_settings(deadline=None, max_examples=20)
+@hypothesis_settings(max_examples=20)
 @given(numbers)
 def test_softmax_is_the_cross_entropy_over_the_catalogue(seed):
     query, positive, _, _, vectors = drawn(seed)
@@ -57,7 +57,7 @@ def test_sampled_softmax(smoothing):
         assert found[user] == pytest.approx(expected, rel=1e-4)
 
 
-@hypothesis_settings(deadline=None, max_examples=20)
+@hypothesis_settings(max_examples=20)
 @given(numbers)
 def test_a_sample_of_all_items_makes_the_sampled_softmax_the_softmax(seed):
     query, positive, _, _, vectors = drawn(seed)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.processes import PATIENCE
 from tfrs_timirec.training.loop import _stop_signals
 
 
@@ -21,7 +22,7 @@ def rows(run: Path) -> list[dict]:
 
 
 def wait_for(process, condition):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, "the training does not get on"
@@ -73,7 +74,7 @@ def test_killed_and_interrupted_runs_end_like_an_undisturbed_one(start, argument
     process = start("tfrs_timirec.train", *arguments, f"--run={broken}", "--resume")
     wait_for(process, lambda: len(rows(broken)) >= 4)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert (
         "Continue with: " in errors and "-m tfrs_timirec.train" in errors and "--resume" in errors
@@ -85,11 +86,11 @@ def test_killed_and_interrupted_runs_end_like_an_undisturbed_one(start, argument
     process.wait()
 
     process = start("tfrs_timirec.train", *arguments, f"--run={broken}", "--resume")
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     assert "TiMiRec" in output and "popularity" in output
 
-    _, errors = undisturbed.communicate(timeout=120)
+    _, errors = undisturbed.communicate(timeout=PATIENCE)
     assert undisturbed.returncode == 0, errors
     expected, found = weights(whole), weights(broken)
     assert expected.keys() == found.keys()
@@ -100,7 +101,7 @@ def test_killed_and_interrupted_runs_end_like_an_undisturbed_one(start, argument
 
     before = contents(whole)
     process = start("tfrs_timirec.evaluate", str(whole))
-    printed, errors = process.communicate(timeout=120)
+    printed, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     assert contents(whole) == before
     for system in ("popularity", "TiMiRec"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.stores import store_of
@@ -78,7 +78,6 @@ def test_gradients_are_numbers_where_the_vector_of_padding_is_zero():
         assert np.isfinite(tf.convert_to_tensor(each)).all()
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.lists(st.integers(1, ITEMS), min_size=1, max_size=4 * LENGTH), min_size=1),
     st.integers(1, 3),
@@ -107,7 +106,6 @@ def test_each_target_comes_once(users, count, windows):
     assert sorted(padded) == sorted(expected)
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(1, ITEMS), min_size=2, max_size=9), min_size=1))
 def test_negatives_are_untouched(users):
     for batch in task_of(users, "user").batches(LENGTH, np.random.default_rng(3)):

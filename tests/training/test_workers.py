@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.processes import ENVIRONMENT, Popen
+from tests.processes import ENVIRONMENT, PATIENCE, Popen
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.training import workers
 
@@ -36,7 +36,7 @@ def run_all(commands: list[list], environments: list[dict]) -> list[tuple[int, s
         for command, environment in zip(commands, environments, strict=True)
     ]
     try:
-        told = [process.communicate(timeout=200)[1] for process in processes]
+        told = [process.communicate(timeout=PATIENCE)[1] for process in processes]
     finally:
         for process in processes:
             process.kill()
