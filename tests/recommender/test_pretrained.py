@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.training.test_resume import rows
 from tfrs_timirec import Recommender, UserError
 
 
@@ -42,6 +43,18 @@ def test_a_second_learning_rate_is_that_of_the_rest(
     for found, expected in zip(towers[1], towers[0], strict=True):
         np.testing.assert_array_equal(found, expected)
     assert not all(map(np.array_equal, towers[1], towers[2]))
+
+
+@pytest.mark.long
+def test_the_first_phase_may_have_another_objective(frame, columns, tiny, runs, tmp_path, eager):
+    settings = {**tiny, "num_interests": 2, "objective": "softmax", "label_smoothing": 0.1}
+    settings["routing_penalty"] = 0.1
+    taken = Recommender(**settings)
+    taken.fit(frame, **columns, run=tmp_path / "run", pretrained=runs / "comirec", silent=True)
+    epochs, first = rows(tmp_path / "run"), rows(runs / "comirec")
+    assert [epoch for epoch in epochs if epoch["phase"] == "1"] == first
+    # A softmax over the catalogue begins near the logarithm of its size, its own phase's near 0.7.
+    assert float(epochs[len(first)]["loss"]) > 2 > float(first[0]["loss"])
 
 
 @pytest.mark.long

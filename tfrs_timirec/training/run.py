@@ -27,6 +27,11 @@ _METRICS = "metrics.json"
 _EPOCHS = "training.max_epochs"
 # Where the data lies may differ, not how it is split.
 ELSEWHERE = {f"data.{name}" for name in ("source", "folder", "engine", "master")}
+# What is learned by a phase, whose weights any other can go on from.
+_OBJECTIVE = {
+    f"model.{name}"
+    for name in ("objective", "label_smoothing", "calibration", "hardness", "routing_penalty")
+}
 
 
 class Run:
@@ -89,7 +94,8 @@ class Run:
     def check_pretrained(self, settings: Settings, model: ModelSettings | None) -> None:
         """Checks that the run is the first phase of a training with these settings.
 
-        How it was trained may differ, what it learned from and its shape may not.
+        How it was trained, and by which objective, may differ; what it learned from and its shape
+        may not.
 
         Args:
             settings: Of the training that is to go on from the run.
@@ -111,7 +117,7 @@ class Run:
         ours = flat({"data": asdict(settings.data), "model": asdict(model)})
         theirs = flat({"data": asdict(there.data), "model": asdict(there.model)})
         for name, value in ours.items():
-            if name not in ELSEWHERE and value != theirs.get(name):
+            if name not in ELSEWHERE | _OBJECTIVE and value != theirs.get(name):
                 raise UserError(
                     f"The run {self.folder} is not the first phase of this one: {name} is "
                     f"{theirs.get(name)!r} there and would be {value!r} here."
