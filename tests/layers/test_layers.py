@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.golden.layout import VARIANTS
+from tests.halves import halves
 from tests.layers.compare_reference import COMPARISONS
 from tests.layers.processes import run_script
 from tfrs_timirec.layers import (
@@ -108,6 +109,7 @@ def test_padding_on_the_right_changes_nothing(make):
     _equal(layer(padded, mask=np.pad(MASK, ((0, 0), (0, 3)))), outputs)
 
 
+@halves
 @pytest.mark.parametrize("positions", [False, True])
 def test_prefixes_are_computed_in_the_precision_of_the_layer(positions):
     layer = SelfAttentiveExtractor(
@@ -180,6 +182,7 @@ def test_a_history_of_padding_has_zero_vectors(layer):
     assert (np.abs(vectors).max(axis=1) > 0).tolist() == [True, True, True, False]
 
 
+@halves
 @pytest.mark.parametrize(
     "make",
     [

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.halves import halves
 from tests.models.variants import LENGTH, VARIANTS, histories, make
 from tests.training.test_optimizers import batch
 from tfrs_timirec.config import TrainingSettings
@@ -12,6 +13,8 @@ from tfrs_timirec.training.step import STEPS
 from tfrs_timirec.training.workers import ALONE
 
 LEARNED = [variant for variant in VARIANTS if variant != "popularity"]
+
+pytestmark = halves
 
 
 def policies(model) -> set[str]:
