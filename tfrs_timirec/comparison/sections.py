@@ -321,7 +321,7 @@ def _map(compared: Compared) -> Section | None:
     chance = 1 / count
     if found.own > (1 + chance) / 2:
         means = (
-            "so each interest has a cloud of its own and stands for the same tastes in all users"
+            "so each interest has a cloud of its own and stands for the same tastes in most users"
         )
     else:
         means = (
