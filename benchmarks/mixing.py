@@ -65,9 +65,9 @@ def measure(run: Path, cutoff: int) -> None:
             target = np.take_along_axis(of_items, place, axis=1)
             of_items[rows, touched - 1] = -np.inf
             ranks[way][block] = (of_items >= target).sum(axis=1)
-    print(f"| {len(targets):,} users | HR@{cutoff} | NDCG@{cutoff} |\n|---|---|---|")
+    print(f"| {len(targets):,} targets | HR@{cutoff} | NDCG@{cutoff} |\n|---|---|---|")
     for way, of in ranks.items():
-        figures = (metric(f"{name}@{cutoff}", of).mean() for name in ("HR", "NDCG"))
+        figures = (metric(f"{name}@{cutoff}", of, targets.users).mean() for name in ("HR", "NDCG"))
         print(f"| {way} | " + " | ".join(f"{figure:.4f}" for figure in figures) + " |")
 
 

@@ -22,7 +22,7 @@ SHARED = Path(os.environ.get("TFRS_TIMIREC_SHARED", Path(__file__).parents[2] / 
 hypothesis.settings.register_profile("all", deadline=None)
 hypothesis.settings.load_profile("all")
 # A quarter of what is tried else; `tests.examples` has those that are dear.
-hypothesis.settings.register_profile("quick", deadline=None, max_examples=25)
+hypothesis.settings.register_profile("quick", max_examples=25)
 
 
 def pytest_xdist_auto_num_workers() -> int:

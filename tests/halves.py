@@ -6,5 +6,5 @@ import pytest
 
 halves = pytest.mark.skipif(
     "ONEDNN_MAX_CPU_ISA" in os.environ,
-    reason="TensorFlow asks oneDNN for what the processor can do, and dies where that is forbidden",
+    reason="TensorFlow asks oneDNN for what the processor can do, and crashes if this forbids it",
 )

@@ -247,7 +247,7 @@ def test_each_block_runs_or_says_why_not(page, workplace, given, quickly, monkey
             assert language == "python", f"{where}: say above the block why it is not run"
             if "127.0.0.1:8500" in text:
                 text = text.replace("127.0.0.1:8500", workplace.address())
-                # That of a busy machine may take longer.
+                # A busy machine may take longer to answer.
                 text = text.replace("timeout=1.0", "timeout=60")
             output = io.StringIO()
             with contextlib.redirect_stdout(output):

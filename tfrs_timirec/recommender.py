@@ -205,8 +205,8 @@ class Recommender:
             workers: Who train together, from `tfrs_timirec.training.workers.join()`; each calls
                 `fit` with the same arguments. The chief alone writes `run` and evaluates.
             pretrained: The folder of a finished run of the first phase's system, as ComiRec is
-                TiMiRec's, on the same log; its weights take the place of the first phase. None
-                trains all phases.
+                TiMiRec's, on the same log; its weights take the place of the first phase, whatever
+                its objective and dropout were. None trains all phases.
 
         Returns:
             Itself.

@@ -45,7 +45,7 @@ def _main() -> None:
         "--pretrained",
         type=Path | None,
         help="A finished run of the first phase's system, as ComiRec is TiMiRec's: its weights "
-        "take the place of the first phase.",
+        "take the place of the first phase, whatever its objective and dropout were.",
     )
     parser.add_argument("--export", type=Path | None, help="Exports the run into this folder.")
     parser.add_argument(

@@ -106,7 +106,7 @@ async def serve(
 
 
 def is_worth_telling(record: logging.LogRecord) -> bool:
-    """A filter of gRPC's log, against its traceback of a client that goes during its answer.
+    """Filters gRPC's log: drops the traceback of a client that goes while it is being answered.
 
     Args:
         record: What gRPC logs.
@@ -114,7 +114,8 @@ def is_worth_telling(record: logging.LogRecord) -> bool:
     Returns:
         False for that traceback.
     """
-    return not record.exc_info or record.exc_info[0].__name__ != "ExecuteBatchError"
+    kind = record.exc_info and record.exc_info[0]
+    return getattr(kind, "__name__", "") != "ExecuteBatchError"
 
 
 async def _watch(models: Models, settings: ServerSettings, health: Health, address: str) -> None:

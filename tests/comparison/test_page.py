@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from tests.browser import chromium, opened, screens
 from tfrs_timirec import Recommender
 from tfrs_timirec.comparison.interests import Trained, case
 from tfrs_timirec.comparison.page import html, write_report
+from tfrs_timirec.comparison.pictures import curve
 from tfrs_timirec.comparison.section import Compared, Section
 from tfrs_timirec.comparison.sections import SECTIONS
 from tfrs_timirec.comparison.settings import ComparisonSettings, Plan, make_plan
@@ -35,7 +37,10 @@ def compared(eagerly, tmp_path_factory) -> tuple[ComparisonSettings, Plan]:
     folder = tmp_path_factory.mktemp("compared")
     rng = np.random.default_rng(0)
     walks = (rng.integers(20, size=(40, 1)) + rng.integers(1, 8, (40, 8)).cumsum(axis=1)) % 20
-    rows = [(f"u{u}", f"i{i}", t) for u, walk in enumerate(walks) for t, i in enumerate(walk)]
+    # Histories of several lengths.
+    rows = [
+        (f"u{u}", f"i{i}", t) for u, walk in enumerate(walks) for t, i in enumerate(walk[u % 3 :])
+    ]
     columns = ["user_id", "item_id", "timestamp"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "log.csv", index=False)
     # The last item has no title.
@@ -215,8 +220,18 @@ def test_a_comparison_of_popularity_alone(compared):
     settings = replace(settings, references=["popularity"], paper=None)
     shown = [make(Compared(settings, alone)) for make in SECTIONS]
     assert [section.title for section in shown if section] == [
-        *("Conclusion", "Figures", "Beyond accuracy", "Groups of users")
+        *("Conclusion", "Figures", "Beyond accuracy", "Whom the systems serve")
     ]
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 5, 90])
+def test_the_axis_of_a_curve_has_whole_epochs(epochs):
+    log = pd.DataFrame({"phase": 1, "epoch": np.arange(1, epochs + 1), "metric": 0.25})
+    drawn = ElementTree.fromstring(curve("A", log, "HR@5", 0.25, epochs).svg)
+    texts = [text.text for text in drawn.findall(".//{*}text")]
+    # The labels of the axis come before its name.
+    labels = texts[: texts.index("epoch")]
+    assert labels[0] == "0" and len(labels) > 1 and all(label.isdigit() for label in labels)
 
 
 def test_a_section_is_little_to_write():

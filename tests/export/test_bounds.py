@@ -98,14 +98,13 @@ def test_the_server_refuses_before_memory_is_taken(server, message, said):
 def test_the_most_that_is_let_in_takes_seconds_and_no_gigabyte(server, message):
     if message.model_spec.signature_name == "diverse":
         message.inputs["diversity"].CopyFrom(tf.make_tensor_proto(np.float32(1)))
-    before, began = resident(server.process.pid), time.monotonic()
+    before = resident(server.process.pid)
     with server.stub() as stub:
         try:
-            assert stub.Predict(message, timeout=60).outputs
+            assert stub.Predict(message, timeout=30).outputs
         except grpc.RpcError as error:
             # An answer larger than the client takes.
             assert error.code() == CODE.RESOURCE_EXHAUSTED
-    assert time.monotonic() - began < 60
     assert resident(server.process.pid) - before < 500 * 1024
 
 

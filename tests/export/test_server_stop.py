@@ -79,7 +79,7 @@ def test_no_request_is_lost_under_load(serve, exports, clients):
 
     async def load():
         tasks = [asyncio.create_task(client()) for _ in range(clients)]
-        while len(begun) < clients:
+        while len(begun) < clients and not ended:
             await asyncio.sleep(0.1)
         await asyncio.sleep(1)
         server.process.send_signal(signal.SIGTERM)

@@ -161,23 +161,31 @@ def test_an_environment_of_a_wrong_type(frame, fit, tmp_path, content):
     [
         ("metrics.json", results.read_metrics),
         ("metrics.json", results.read_planted),
+        ("metrics.json", results.read_lists),
+        ("metrics.json", lambda entries: results.read_groups(entries, ["HR@10"])),
+        ("metrics.json", lambda entries: results.read_interests(entries, "HR@10")),
         ("log.csv", results.read_logs),
         ("users.parquet", lambda entries: results.differences(entries, ["a"], ["HR@10"])),
     ],
 )
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", "3", '{"test": 3}', '{"test": {}}', '{"test": {"a": {"full": {"HR": "x"}}}}'],
+    [
+        *("", "[]", "3", '{"test": 3}', '{"test": {}}', '{"test": {"a": {"full": {"HR": "x"}}}}'),
+        '{"test": {}, "lists": 3, "groups": 3, "interests": 3}',
+        '{"test": {}, "lists": {"a": {"Gini": "x"}}, "groups": {"a": {}}, "interests": {"a": {}}}',
+    ],
 )
 def test_results_of_a_wrong_type(tmp_path, name, read, content):
     (tmp_path / name).write_text(content)
     entries = [Entry("a", 0, settings_named("timirec", {}), tmp_path)]
     try:
-        read(entries)
+        found = read(entries)
     except UserError as error:
         assert f"{name} is missing or damaged" in str(error) and "\n" not in str(error)
     else:
-        assert read is results.read_planted
+        # What not every run has.
+        assert found.empty and name == "metrics.json" and read is not results.read_metrics
 
 
 def log(tmp_path: Path, users: dict[str, list[int]]) -> Path:

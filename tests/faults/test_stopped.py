@@ -23,12 +23,12 @@ def command():
 run_command(command)
 """
 BODIES = {
-    "waits": "time.sleep(600)",
-    "writes": "write_folder(Path(sys.argv[1]) / 'model', lambda folder: time.sleep(600))",
+    "waits": "time.sleep(3600)",
+    "writes": "write_folder(Path(sys.argv[1]) / 'model', lambda folder: time.sleep(3600))",
     "imports": """
         import importlib.util, types
         def load(module):
-            time.sleep(600)
+            time.sleep(3600)
         loader = types.SimpleNamespace(create_module=lambda spec: None, exec_module=load)
         class Finder:
             def find_spec(name, path, target=None):
@@ -38,12 +38,12 @@ BODIES = {
     # As libraries do where a signal comes while they are imported.
     "turns it into an error": """
         try:
-            time.sleep(600)
+            time.sleep(3600)
         except BaseException:
             raise ImportError("a library") from None""",
     "loses it": """
         try:
-            time.sleep(600)
+            time.sleep(3600)
         except BaseException:
             pass""",
 }

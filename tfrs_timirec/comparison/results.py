@@ -49,12 +49,12 @@ def read_metrics(entries: list[Entry]) -> pd.DataFrame:
     Returns:
         The columns `name`, `seed`, `protocol` and one for each metric.
     """
-    return _rows(entries, _of_the_test)
 
+    def of_test(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for protocol, values in _whole(found["test"]).items():
+            yield {"protocol": protocol} | _numbers(values)
 
-def _of_the_test(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for protocol, values in _whole(found["test"]).items():
-        yield {"protocol": protocol} | {name: float(value) for name, value in values.items()}
+    return _rows(entries, of_test)
 
 
 def read_planted(entries: list[Entry]) -> pd.DataFrame:
@@ -70,7 +70,7 @@ def read_planted(entries: list[Entry]) -> pd.DataFrame:
 
 
 def read_lists(entries: list[Entry]) -> pd.DataFrame:
-    """What each system's lists show; empty for runs of versions that did not tell.
+    """What each system's lists show; nothing of runs of versions that did not record it.
 
     Args:
         entries: Trained.
@@ -79,34 +79,41 @@ def read_lists(entries: list[Entry]) -> pd.DataFrame:
         The columns `name`, `seed` and those of `tfrs_timirec.evaluation.lists.MEANING`, at each
         cutoff.
     """
-    return _rows(entries, lambda found: [_whole(found["lists"])] if "lists" in found else [])
+
+    def of_lists(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        if lists := found.get("lists"):
+            yield _numbers(_whole(lists))
+
+    return _rows(entries, of_lists)
 
 
-def read_groups(entries: list[Entry], metric: str) -> pd.DataFrame:
-    """How well each system serves groups of users; empty where there are none.
+def read_groups(entries: list[Entry], metrics: Sequence[str]) -> pd.DataFrame:
+    """How well each system serves groups of users and targets; nothing where there are none.
 
     Args:
         entries: Trained.
-        metric: Of the whole catalogue.
+        metrics: Of the whole catalogue.
 
     Returns:
-        The columns `name`, `seed` and one for each group of
+        The columns `name`, `seed`, `metric` and one for each group of
         `tfrs_timirec.evaluation.groups.groups`.
     """
 
     def of_groups(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if groups := found.get("groups"):
-            yield {name: _whole(of["test"])["full"][metric] for name, of in groups.items()}
+            for read in metrics:
+                of_metric = {name: _whole(of["test"])["full"][read] for name, of in groups.items()}
+                yield {"metric": read} | _numbers(of_metric)
 
     return _rows(entries, of_groups)
 
 
-def read_interests(entries: list[Entry], metric: str) -> pd.DataFrame:
-    """What the interests of each system with several are worth; empty without any.
+def read_interests(entries: list[Entry], reached: str) -> pd.DataFrame:
+    """What the interests of each system with several are worth; nothing of the others.
 
     Args:
         entries: Trained.
-        metric: Of the whole catalogue.
+        reached: A metric of the whole catalogue.
 
     Returns:
         The columns `name`, `seed`, `interests`, those of
@@ -115,9 +122,9 @@ def read_interests(entries: list[Entry], metric: str) -> pd.DataFrame:
 
     def of_interests(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for of in found.get("interests", {}).values():
-            known = {name: of[name] for name in MEANING if name in of}
-            reached = {metric: of["model"][metric], f"{metric}, oracle": of["oracle"][metric]}
-            yield {"interests": of["interests"]} | known | reached
+            known = {name: of[name] for name in ("interests", *MEANING) if name in of}
+            of_both = {reached: of["model"][reached], f"{reached}, oracle": of["oracle"][reached]}
+            yield _numbers(known | of_both)
 
     return _rows(entries, of_interests)
 
@@ -132,6 +139,10 @@ def _rows(
             of_entry = {"name": entry.name, "seed": entry.seed}
             rows += [of_entry | row for row in read(json.loads(path.read_text()))]
     return pd.DataFrame(rows)
+
+
+def _numbers(values: dict[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items()}
 
 
 def _whole(by_system: dict[str, Any]) -> Any:

@@ -150,37 +150,36 @@ def _lists(compared: Compared) -> Section | None:
         return None
     n = compared.headline[0].split("@")[1]
     kinds = {f"{kind}@{n}": kind for kind in lists.MEANING if f"{kind}@{n}" in found}
-    means = found.groupby("name", sort=False)[list(kinds)].mean().rename(columns=kinds)
     return Section(
         "Beyond accuracy",
-        f"What lists of {n} items of the whole catalogue show, without what the user had.",
+        f"What each user's best {n} items of the catalogue show, without those that the user "
+        "already had; means over the users and the seeds.",
         points=[f"{kind}: {lists.MEANING[kind]}." for kind in kinds.values()],
-        tables={"The lists of the systems": _figures_of_systems(means)},
+        tables={"The lists of the systems": _figures_by_system(found, kinds)},
         files={"lists": found},
     )
 
 
 def _groups(compared: Compared) -> Section | None:
     """Who is served well, and who is not."""
-    found = {name: read_groups(compared.plan.systems, name) for name in compared.headline}
-    shown = {
-        f"{metric} {compared.among['full']}": _with_bold(of_groups.drop(columns="seed"))
-        for metric, of_groups in found.items()
-        if not of_groups.empty
-    }
-    if not shown:
+    found = read_groups(compared.plan.systems, compared.headline)
+    if found.empty:
         return None
-    title, table = next(iter(shown.items()))
+    (title, table), *others = (
+        (f"{metric} {compared.among['full']}", _with_bold(of.drop(columns=["seed", "metric"])))
+        for metric, of in found.groupby("metric", sort=False)
+    )
     text = (
-        f"{title} of users with short histories and with long ones, and of targets that are rare "
-        "in training and that are popular, each pair split at the median of the targets."
+        f"{title}, by the length of the history and by how popular the target is in training; "
+        "each pair of groups is split at its median over the targets, and left out where all are "
+        "alike."
     )
     return Section(
-        "Groups of users",
+        "Whom the systems serve",
         text,
         tables={title: table},
-        folded={other: shown[other] for other in shown if other != title},
-        files={"groups": pd.concat(found, names=["metric"]).droplevel(1)},
+        folded=dict(others),
+        files={"groups": found},
     )
 
 
@@ -190,29 +189,29 @@ def _interests(compared: Compared) -> Section | None:
     found = read_interests(compared.plan.systems, metric)
     if found.empty:
         return None
-    order = ["interests", *interests.MEANING, metric, f"{metric}, oracle"]
-    known = [name for name in order if name in found]
-    means = found.groupby("name", sort=False)[known].mean()
-    points = [f"{name}: {meaning}." for name, meaning in interests.MEANING.items()]
+    known = {name: means for name, means in interests.MEANING.items() if name in found}
+    points = [f"{name}: {means}." for name, means in known.items()]
     points.append(
-        f"{metric}: {compared.among['full']}; of the oracle, if the interest that suits the target "
-        "best were known."
+        f"{metric} is that {compared.among['full']}; the oracle's is what it would be if the "
+        "interest that suits the target best were known."
     )
+    columns = ("interests", *known, metric, f"{metric}, oracle")
     return Section(
         "What the interests are worth",
-        "Of the systems with several interests of a user.",
+        "For systems that keep several interests of each user; means over the users and the seeds.",
         points=points,
-        tables={"The interests of the systems": _figures_of_systems(means)},
+        tables={"The interests of the systems": _figures_by_system(found, {c: c for c in columns})},
         files={"interests": found},
     )
 
 
-def _figures_of_systems(means: pd.DataFrame) -> pd.DataFrame:
-    """Figures of all sizes as text, "" where there is none."""
+def _figures_by_system(found: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
+    """The means over the seeds of figures of all sizes, by new names, "" where there is none."""
+    means = found.groupby("name", sort=False)[list(columns)].mean().rename(columns=columns)
 
     def as_text(figures: pd.Series) -> pd.Series:
-        is_whole = figures.dropna().mod(1).eq(0).all()
-        digits = 0 if is_whole else 4 if figures.abs().max() < 100 else 1
+        # K is a count; popularity, one of interactions, goes into the thousands.
+        digits = {"interests": 0, "Popularity": 1}.get(figures.name, 4)
         return figures.map(f"{{:,.{digits}f}}".format, na_action="ignore").fillna("")
 
     return means.rename_axis("system").apply(as_text)

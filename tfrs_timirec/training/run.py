@@ -27,10 +27,13 @@ _METRICS = "metrics.json"
 _EPOCHS = "training.max_epochs"
 # Where the data lies may differ, not how it is split.
 ELSEWHERE = {f"data.{name}" for name in ("source", "folder", "engine", "master")}
-# What is learned by a phase, whose weights any other can go on from.
+# The weights of a first phase fit the second whatever they were trained for.
 _OBJECTIVE = {
     f"model.{name}"
-    for name in ("objective", "label_smoothing", "calibration", "hardness", "routing_penalty")
+    for name in (
+        *("objective", "label_smoothing", "calibration", "hardness", "routing_penalty"),
+        "dropout",
+    )
 }
 
 
@@ -94,8 +97,8 @@ class Run:
     def check_pretrained(self, settings: Settings, model: ModelSettings | None) -> None:
         """Checks that the run is the first phase of a training with these settings.
 
-        How it was trained, and by which objective, may differ; what it learned from and its shape
-        may not.
+        How it was trained, with which objective and dropout, may differ; what it learned from and
+        its shape may not.
 
         Args:
             settings: Of the training that is to go on from the run.
