@@ -19,7 +19,7 @@ test: $(VENV)/installed
 		--hypothesis-profile quick -m "not (long or faults or site or spark)" $(TESTS)
 
 # All that need nothing but the environment, compiled as for users, but without the processor's
-# widest vector units, whose sums come in another order.
+# widest vector units, whose sums come in another order; those in 16 bits cannot be (tests/halves.py).
 narrow: $(VENV)/installed
 	XLA_FLAGS=--xla_cpu_max_isa=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest \
 		$(PARALLEL)
