@@ -4,12 +4,15 @@ import re
 import socket
 import subprocess
 import threading
+import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
+import requests
 import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, ModelVersionStatus
@@ -243,6 +246,22 @@ def statuses(address, model="exact") -> dict[int, ModelVersionStatus]:
     with grpc.insecure_channel(address) as channel:
         response = ModelServiceStub(channel).GetModelStatus(message, timeout=20)
     return {status.version: status for status in response.model_version_status}
+
+
+def wait_for(condition: Callable[[], bool]) -> bool:
+    """Whether a condition comes true within some time."""
+    end = time.monotonic() + 60
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return condition()
+
+
+def metric(url: str, name: str, **labels: str) -> float:
+    """A figure of a server's; 0 where it is not told yet."""
+    text = requests.get(url, timeout=20).text
+    told = ",".join(f'{label}="{value}"' for label, value in labels.items())
+    found = re.search(rf"^{name}{{{told}}} (\S+)" if told else rf"^{name} (\S+)", text, re.M)
+    return float(found[1]) if found else 0.0
 
 
 def free_port() -> int:

@@ -12,7 +12,7 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc
 from tensorflow_serving.apis.predict_pb2 import PredictResponse
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-from tests.export.conftest import SLOW, request
+from tests.export.conftest import SLOW, free_port, metric, request, wait_for
 from tfrs_timirec.export.client import Client
 
 CODE = grpc.StatusCode
@@ -20,10 +20,12 @@ HISTORY = [[b"i1", b"i2"]]
 
 
 def test_sigterm_drains(serve, slow_model):
-    server = serve(slow_model, "--workers=1", "--drain_seconds=300")
+    port = free_port()
+    server = serve(slow_model, "--workers=1", "--drain_seconds=300", f"--metrics_port={port}")
+    url = f"http://127.0.0.1:{port}/metrics"
     with server.stub() as stub:
         calls = [stub.Predict.future(request(steps=SLOW // 20), timeout=300) for _ in range(2)]
-        time.sleep(1)
+        assert wait_for(lambda: metric(url, "timirec_waiting_requests") == 1)
         assert not all(call.done() for call in calls)
         server.process.send_signal(signal.SIGTERM)
         assert {call.code() for call in calls} == {CODE.OK}
@@ -93,10 +95,12 @@ def test_no_request_is_lost_under_load(serve, exports, clients):
 
 
 def test_a_long_computation_does_not_outlast_the_drain(serve, slow_model):
-    server = serve(slow_model, "--drain_seconds=1")
+    port = free_port()
+    server = serve(slow_model, "--drain_seconds=1", f"--metrics_port={port}")
+    url = f"http://127.0.0.1:{port}/metrics"
     with server.stub() as stub:
         call = stub.Predict.future(request(steps=SLOW), timeout=60)
-        time.sleep(1)
+        assert wait_for(lambda: metric(url, "timirec_batch_rows_count") == 1)
         began = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         assert call.code() == CODE.UNAVAILABLE
