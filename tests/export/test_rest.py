@@ -4,7 +4,6 @@ import base64
 import json
 import socket
 import subprocess
-import time
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from tests.examples import examples
-from tests.export.conftest import free_port, request, statuses
+from tests.export.conftest import free_port, request, statuses, wait_for
 from tests.processes import run
 
 HISTORIES = [["i1", "i2", "i4"], ["i7", "i9", "i3"]]
@@ -178,10 +177,7 @@ def test_a_request_has_an_id_and_no_page_may_ask(server):
     answered = requests.post(f"{server.url}/exact:predict", json=body, headers=headers, timeout=20)
     assert answered.headers["x-request-id"] == "mine"
     assert "access-control-allow-origin" not in answered.headers
-    deadline = time.monotonic() + 60
-    while not any("mine exact/serving_default OK" in line for line in server.log):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    assert wait_for(lambda: any("mine exact/serving_default OK" in x for x in list(server.log)))
 
 
 def test_who_breaks_off_leaves_no_traceback(server):

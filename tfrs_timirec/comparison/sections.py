@@ -1,6 +1,7 @@
 """The sections of a report, in its order; a new one is a function here and its name in SECTIONS."""
 
 import importlib.resources
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -150,12 +151,13 @@ def _lists(compared: Compared) -> Section | None:
         return None
     n = compared.headline[0].split("@")[1]
     kinds = {f"{kind}@{n}": kind for kind in lists.MEANING if f"{kind}@{n}" in found}
+    shown = _figures_by_system(found.rename(columns=kinds), kinds.values())
     return Section(
         "Beyond accuracy",
         f"What each user's best {n} items of the catalogue show, without those that the user "
         "already had; means over the users and the seeds.",
         points=[f"{kind}: {lists.MEANING[kind]}." for kind in kinds.values()],
-        tables={"The lists of the systems": _figures_by_system(found, kinds)},
+        tables={"The lists of the systems": shown},
         files={"lists": found},
     )
 
@@ -195,19 +197,19 @@ def _interests(compared: Compared) -> Section | None:
         f"{metric} is that {compared.among['full']}; the oracle's is what it would be if the "
         "interest that suits the target best were known."
     )
-    columns = ("interests", *known, metric, f"{metric}, oracle")
+    columns = ["interests", *known, metric, f"{metric}, oracle"]
     return Section(
         "What the interests are worth",
         "For systems that keep several interests of each user; means over the users and the seeds.",
         points=points,
-        tables={"The interests of the systems": _figures_by_system(found, {c: c for c in columns})},
+        tables={"The interests of the systems": _figures_by_system(found, columns)},
         files={"interests": found},
     )
 
 
-def _figures_by_system(found: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
-    """The means over the seeds of figures of all sizes, by new names, "" where there is none."""
-    means = found.groupby("name", sort=False)[list(columns)].mean().rename(columns=columns)
+def _figures_by_system(found: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """The means over the seeds of figures of all sizes, as text, "" where there is none."""
+    means = found.groupby("name", sort=False)[list(columns)].mean()
 
     def as_text(figures: pd.Series) -> pd.Series:
         # K is a count; popularity, one of interactions, goes into the thousands.
