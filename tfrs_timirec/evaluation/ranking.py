@@ -24,7 +24,9 @@ class Ranker:
 
     def __init__(self, model: SequentialRecommender):
         self._model = model
-        self._sampled = tf.function(self._count_sampled, jit_compile=True, autograph=False)
+        self._sampled = tf.function(
+            self._count_sampled, jit_compile=True, reduce_retracing=True, autograph=False
+        )
         self._catalogue = tf.function(self._count_catalogue, reduce_retracing=True, autograph=False)
         self._oracle = tf.function(self._count_oracle, reduce_retracing=True, autograph=False)
 
