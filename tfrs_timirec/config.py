@@ -3,7 +3,7 @@
 import argparse
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -462,11 +462,17 @@ def settings_named(system: str, values: dict[str, Any]) -> Settings:
             continue
         if name not in homes:
             _check_system(system, {name: value})
-            near = difflib.get_close_matches(name, homes, 1)
-            hint = f"; did you mean {near[0]}?" if near else "."
-            raise UserError(f"There is no setting {name}{hint}")
+            raise no_setting(name, homes)
         nested.setdefault(homes[name], {})[name] = value
     return settings_from(nested, f"Recommender(system={system!r}, …)")
+
+
+def no_setting(name: str, settings: Iterable[str]) -> UserError:
+    """The error of a setting that is none, with the one that may be meant."""
+    near = difflib.get_close_matches(name, settings, 1)
+    return UserError(
+        f"There is no setting {name}" + (f"; did you mean {near[0]}?" if near else ".")
+    )
 
 
 def _sections(system: str) -> dict[str, type]:

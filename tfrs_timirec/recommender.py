@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,14 @@ import tensorflow as tf
 from rich.console import Console
 
 from tfrs_timirec import answers, data, saving
-from tfrs_timirec.config import Settings, checked, config_path, read_settings, settings_named
+from tfrs_timirec.config import (
+    Settings,
+    checked,
+    config_path,
+    no_setting,
+    read_settings,
+    settings_named,
+)
 from tfrs_timirec.data.instances import Instances, evaluation_instances, whole_histories
 from tfrs_timirec.data.metadata import read_categories
 from tfrs_timirec.data.splits import split_of
@@ -59,10 +66,11 @@ class Explanation:
     Args:
         recommendations: As `Recommender.recommend` gives them, with `interest` (from 0), which
             interest an item comes from, and `because`, the item of the history with the largest
-            share in that interest.
+            share in that interest; null where the history has none, as popularity's.
         interests: The user, `interest` and `weight`; a user's weights add up to 1.
         history: The user, `position` (1 is the newest), the item, `interest` and `share`, how much
-            the item contributes to the interest; a user's shares of an interest add up to 1.
+            the item contributes to the interest; a user's shares of an interest add up to 1;
+            popularity's are 0.
     """
 
     recommendations: Any
@@ -296,7 +304,10 @@ class Recommender:
                 "table, or the path or glob of files."
             )
         settings = replace(self.settings, data=replace(self.settings.data, **named))
-        for name in (settings.data.user_column, settings.data.item_column):
+        user_column, item_column = settings.data.user_column, settings.data.item_column
+        if user_column == item_column:
+            raise UserError(f"The users and the items are both the column {item_column}: name two.")
+        for name in (user_column, item_column):
             if name in answers.COLUMNS:
                 raise UserError(
                     f"The log's column {name} has the name of a column of the answers: rename it "
@@ -337,8 +348,9 @@ class Recommender:
             Itself.
 
         Raises:
-            UserError: Before `fit`.
+            UserError: Before `fit`, or if the users were left out by `load`.
         """
+        self._check_users()
         store, learning = self.sequences, _of_everything(self.settings)
         _fix_chance(learning)
         task, system = _untrained(store, learning)
@@ -369,9 +381,10 @@ class Recommender:
             Itself.
 
         Raises:
-            UserError: If the log lacks what was there, or cannot be used. The recommender is as it
-                was before.
+            UserError: If the log lacks what was there, or cannot be used, or if the users were left
+                out by `load`. The recommender is as it was before.
         """
+        self._check_users()
         before = self.sequences
         settings, table = self._source(log)
         grown = data.load(settings.data, settings.seed, table).after(before)
@@ -440,8 +453,8 @@ class Recommender:
             raise UserError(
                 "Nothing is held out after refit: evaluate before it, or give a newer log."
             )
-        elif not store.num_users:
-            raise UserError("The users were left out: load them, or give a newer log.")
+        else:
+            self._check_users()
         named = {
             "titles": titles,
             "titles_id_column": titles_id_column,
@@ -550,6 +563,8 @@ class Recommender:
         places = self._known_items(ids)
         if (places < 0).any():
             raise UserError(f"There is no item {_first(ids, places < 0)} in the log: leave it out.")
+        if self.sequences.num_items == 1:
+            raise UserError("The log has a single item: there is none that it could be similar to.")
         self._check_k(k, self.sequences.num_items - 1)
         vectors = self.item_vectors()
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -596,6 +611,10 @@ class Recommender:
         """Checks a number of items to recommend; raises UserError if it is out of range."""
         self._check_k(k, self.system.num_items)
 
+    def _check_users(self) -> None:
+        if not self.sequences.num_users:
+            raise UserError("The users were left out by load: load the recommender with them.")
+
     def save(self, folder: str | Path) -> None:
         """Writes everything that `load` needs into a folder: no log and no run is needed then.
 
@@ -604,8 +623,10 @@ class Recommender:
                 complete.
 
         Raises:
-            UserError: Before `fit`, or if the folder exists and is not a saved recommender.
+            UserError: Before `fit`, if the users were left out by `load`, or if the folder exists
+                and is not a saved recommender.
         """
+        self._check_users()
         about = {
             "metrics": self.metrics,
             "epochs": self.epochs,
@@ -655,6 +676,8 @@ class Recommender:
         from tfrs_timirec.export.settings import ExportSettings
 
         self.system  # noqa: B018 - before any work
+        for name in settings.keys() - (names := [field.name for field in fields(ExportSettings)]):
+            raise no_setting(name, names)
         versions, _ = publish(self, Path(folder), ExportSettings(**settings))
         return versions
 
@@ -665,10 +688,13 @@ class Recommender:
         if (users is None) == (histories is None):
             raise UserError("Give either users or histories.")
         if users is not None:
+            if times is not None:
+                raise UserError("The times are those of histories: leave them out beside users.")
             return self._question_of_users(users, unknown)
         return self._question_of_histories(histories, times, unknown)
 
     def _question_of_users(self, users, unknown: Unknown) -> answers.Question:
+        self._check_users()
         ids = self._ids(users, "users")
         places = _places(ids, self.sequences.user_ids, "users")
         if unknown == "error" and (places < 0).any():

@@ -171,6 +171,14 @@ def test_who_has_no_history_is_explained_by_nothing(model):
     assert len(explained.history) == 0
 
 
+def test_by_popularity_no_item_comes_from_another(frame, columns, tiny, eagerly):
+    with eagerly():
+        popularity = Recommender("popularity", **tiny).fit(frame, **columns, silent=True)
+    explained = popularity.explain(users=["c-1"], k=3)
+    assert explained.recommendations["because"].isna().all()
+    assert (explained.history["share"] == 0).all() and len(explained.history)
+
+
 def test_integer_ids(frame, columns, tiny, eagerly):
     numbers = frame.assign(
         customer=frame["customer"].str[2:].astype(int), sku=frame["sku"].str[2:].astype(int)

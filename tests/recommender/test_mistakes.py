@@ -94,6 +94,11 @@ def test_a_log_that_cannot_be_used(fails, model, frame, columns, change, said, m
     assert re.search(said, fails(getattr(model, method), change(frame), **named))
 
 
+def test_one_column_of_users_and_items(fails, model, frame, columns):
+    named = {**columns, "item": columns["user"]}
+    assert "are both the column customer" in fails(model.fit, frame, **named)
+
+
 @pytest.mark.parametrize("method", LATER)
 def test_a_newer_log_that_cannot_be_used(fails, model, frame, method):
     log = frame.drop(columns="customer")
@@ -149,11 +154,12 @@ def test_an_update_that_lacks_what_was_there(fails, model, frame, change, said):
         ({"histories": [7]}, "histories has 7 where a list belongs"),
         ({"histories": 7}, "histories has 7 where a list belongs"),
         ({"histories": [["s-1"]], "times": [3]}, "times has 3 where a list belongs"),
-        ({"users": ["c-1"], "exclude": 7}, "The list of ids"),
+        ({"users": ["c-1"], "times": [[3]]}, "leave them out beside users"),
+        ({"users": ["c-1"], "exclude": 7}, "^No list of ids but 7 is given"),
         ({"users": "c-1"}, "'c-1' is given: give a list"),
         ({"users": 7}, "7 is given: give a list"),
         ({"users": [1, 2]}, "ids of users are strings"),
-        ({"users": ["c-1", None]}, "has a null .row 2"),
+        ({"users": ["c-1", None]}, "^The list of ids has a null .row 2"),
         ({"users": ["c-1", 2]}, "mixes str with int"),
         ({"users": [1.5]}, "give integers or strings"),
         ({"users": ["c-1"], "k": 0}, "k is 0: give a whole number from 1 to 40"),
@@ -234,6 +240,12 @@ def test_before_it_is_fitted(fails, call, tmp_path):
 )
 def test_settings(fails, system, settings, said):
     assert said in fails(Recommender, system, **settings)
+
+
+def test_a_setting_of_the_export_that_is_none(fails, model, tmp_path):
+    said = "no setting targets_recall; did you mean target_recall?"
+    assert said in fails(model.export, tmp_path / "models", targets_recall=0.9)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_config_that_is_none(fails, tmp_path):

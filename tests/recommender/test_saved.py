@@ -65,13 +65,22 @@ def test_every_system_answers_alike_in_a_fresh_process(systems, tmp_path):
             np.testing.assert_allclose(table["score"], table_expected["score"], atol=1e-5)
 
 
-def test_without_users_it_recommends_to_histories_alone(model, saved):
+def test_without_users_it_recommends_to_histories_alone(model, saved, frame, tmp_path):
     loaded = Recommender.load(saved, with_users=False)
     assert loaded.sequences.num_users == 0
     asked = {"histories": [["s-1", "s-2"]], "k": 5}
     pd.testing.assert_frame_equal(loaded.recommend(**asked), model.recommend(**asked))
-    with pytest.raises(UserError, match="no user 'c-1'"):
-        loaded.recommend(users=["c-1"])
+    for refused in (
+        lambda: loaded.recommend(users=["c-1"], unknown="popular"),
+        lambda: loaded.explain(users=["c-1"]),
+        lambda: loaded.update(frame, silent=True),
+        lambda: loaded.refit(silent=True),
+        lambda: loaded.evaluate(),
+        lambda: loaded.save(tmp_path / "model"),
+    ):
+        with pytest.raises(UserError, match="users were left out by load"):
+            refused()
+    assert not list(tmp_path.iterdir())
 
 
 def test_all_that_is_known_is_kept(model, saved):

@@ -159,6 +159,8 @@ def ids_of(values: Any) -> pa.Array:
             raise UserError(f"{where} has a null (row {row}): give integers or strings.")
         check_ids(ids, where)
         return ids.cast(pa.int64() if pa.types.is_integer(ids.type) else pa.string())
+    except UserError:
+        raise
     except _ARROW_ERRORS as error:
         raise _unreadable(where, error) from error
 
