@@ -6,13 +6,14 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
-from tfrs_timirec import UserError
+from tfrs_timirec import Recommender, UserError
 from tfrs_timirec.data.metadata import read_categories, read_metadata
 from tfrs_timirec.explorer import tables
-from tfrs_timirec.explorer.kept import DATA, kept
+from tfrs_timirec.explorer.kept import DATA, _spread, kept
 from tfrs_timirec.explorer.maps import maps
 from tfrs_timirec.explorer.site import PAGE, model_url
 from tfrs_timirec.export.settings import ExportSettings
@@ -220,6 +221,15 @@ def test_categories_stand_between_bars_or_as_the_header_says_between_spaces(tmp_
     assert read_categories(ExportSettings(), ids) is None
 
 
+def test_a_name_that_reads_like_a_pattern_is_one_file(tmp_path):
+    for name in ("movies1", "movies[1]"):
+        (tmp_path / f"{name}.csv").write_text(f"item_id,title\n1,{name}\n")
+        (tmp_path / f"{name}.dat").write_text(f"1::{name}::Drama\n")
+    for ending in ("csv", "dat"):
+        settings = ExportSettings(titles=str(tmp_path / f"movies[1].{ending}"))
+        assert read_metadata(settings, "title", pa.array([1])) == ["movies[1]"]
+
+
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
 def test_titles_and_genres_of_movielens_have_names(tmp_path, encoding):
     path = tmp_path / "movies.dat"
@@ -228,6 +238,15 @@ def test_titles_and_genres_of_movielens_have_names(tmp_path, encoding):
     ids = pa.array([1, 2, 3])
     assert read_metadata(settings, "title", ids) == ['Misérables, Les: "A" (1995)', "", "B"]
     assert read_categories(settings, ids) == [["Drama", "War"], [], ["Crime"]]
+
+
+@pytest.mark.parametrize(("had", "expected"), [([1, 2, 1], 3 - 2), ([1, 2, 3, 4], 0)])
+def test_who_had_everything_says_nothing_of_how_far_scores_are_apart(had, expected):
+    users = [had, [1, 2, 3, 4], [1, 2, 3, 4, 3]]
+    rows = [(u, item, time) for u, items in enumerate(users) for time, item in enumerate(items)]
+    log = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
+    popularity = Recommender("popularity", core=1, split="none").fit(log, silent=True)
+    assert _spread(popularity) == expected
 
 
 def test_the_page_is_built_of_its_sources_and_brings_its_licences():

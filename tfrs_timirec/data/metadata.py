@@ -1,5 +1,6 @@
 """Item titles and categories from a file of metadata."""
 
+import glob
 from pathlib import Path
 from typing import Protocol
 
@@ -88,10 +89,12 @@ def _read(settings: Metadata, column: str, item_ids: pa.Array) -> tuple[list[str
 
 
 def _rows(path: Path) -> duckdb.DuckDBPyRelation:
+    # DuckDB takes a name for a glob.
+    name = glob.escape(str(path))
     if path.suffix == ".parquet":
-        return duckdb.read_parquet(str(path))
+        return duckdb.read_parquet(name)
     if path.suffix != ".dat":
-        return duckdb.read_csv(str(path), all_varchar=True, header=True)
+        return duckdb.read_csv(name, all_varchar=True, header=True)
     try:
         path.read_text("utf-8")
         encoding = "utf-8"
@@ -101,5 +104,5 @@ def _rows(path: Path) -> duckdb.DuckDBPyRelation:
     return duckdb.sql(
         "FROM read_csv(?, delim='::', quote='', encoding=?, all_varchar=true, header=false, "
         "names=['item_id', 'title', 'genres'])",
-        params=[str(path), encoding],
+        params=[name, encoding],
     )

@@ -58,7 +58,9 @@ def _key(model: Path, settings: ExportSettings) -> str:
     try:
         parts.append(file_digest(model / "recommender.json"))
     except OSError:
-        raise UserError(f"{model} is no saved recommender and no run that has ended.") from None
+        raise UserError(
+            f"{model} is no saved recommender and no run that has ended: name one that is."
+        ) from None
     if settings.titles is not None:
         try:
             parts.append(file_digest(Path(settings.titles)))
@@ -132,8 +134,10 @@ def _spread(recommender: "Recommender") -> float:
     histories = whole_histories(store, users, settings.model.history_length)
     k = min(SPREAD_AT, store.num_items)
     scores = np.concatenate([best.scores for best in recommender.best(histories, k)])
+    # Who had everything is recommended nothing.
+    scores = scores[np.isfinite(scores[:, 0])]
     lowest = np.where(np.isfinite(scores), scores, np.inf).min(axis=1)
-    return float(np.median(scores[:, 0] - lowest))
+    return float(np.median(scores[:, 0] - lowest)) if len(scores) else 0.0
 
 
 def _about(recommender: "Recommender", key: str) -> dict[str, Any]:
