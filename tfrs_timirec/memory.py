@@ -5,8 +5,15 @@ from pathlib import Path
 
 from tfrs_timirec.errors import UserError
 
-# Where Linux bounds the memory of a container.
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+# Where Linux bounds the memory of a container: the folder, and in it the bound, what is used, and
+# in `memory.stat` what of that is files that are kept in case they are read again.
+_CONTAINERS = (
+    ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    (
+        *("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+        *("memory.usage_in_bytes", "total_inactive_file"),
+    ),
+)
 
 
 def check_memory(needed: int, what: str, lower: str) -> None:
@@ -35,9 +42,12 @@ def available_memory() -> int:
         there = next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
     except (OSError, StopIteration):
         pass  # Not on Linux: all that the machine has.
-    for path in _LIMITS:
+    for folder, bound, used, kept in _CONTAINERS:
         try:
-            there = min(there, int(Path(path).read_text()))
-        except (OSError, ValueError):
+            left = int(Path(folder, bound).read_text()) - int(Path(folder, used).read_text())
+            lines = Path(folder, "memory.stat").read_text().splitlines()
+            numbers = dict(line.split() for line in lines)
+            there = min(there, left + int(numbers[kept]))
+        except (OSError, ValueError, KeyError):
             continue  # No such bound.
     return there

@@ -258,7 +258,8 @@ class Task:
         """int32 [users, n], fixed items that each user never touched, 0 for none."""
         rng = np.random.default_rng(self.seed)
         negatives = untouched_items(self.whole).draw_sets(self.num_negatives, rng)
-        return np.where(negatives > self.store.num_items, 0, negatives)
+        negatives[negatives > self.store.num_items] = 0
+        return negatives
 
     @property
     def shortage(self) -> str | None:
