@@ -1,11 +1,13 @@
 """Small sequences by hand."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from tfrs_timirec.data.store import SequenceStore
+from tfrs_timirec.files import write_folder
 
 
 def store_of(
@@ -21,3 +23,8 @@ def store_of(
         user_ids=pa.array(range(len(users))),
         item_ids=pa.array(range(num_items)),
     )
+
+
+def save(store: SequenceStore, folder: Path, fingerprint: str) -> None:
+    """Keeps them as a prepared log."""
+    write_folder(folder, lambda written: store.write(written, fingerprint))

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.data.stores import save
 from tests.examples import examples
 from tfrs_timirec.config import DataSettings
 from tfrs_timirec.data import SequenceStore, load, summary
@@ -232,5 +233,5 @@ def test_what_was_read_dropped_and_kept_is_told():
 
 def test_what_was_read_is_known_after_loading(tmp_path):
     store = _prepare([(user, item, 0) for item in "abcd" for user in range(3)], core=3)
-    store.save(tmp_path / "store", "fingerprint")
+    save(store, tmp_path / "store", "fingerprint")
     assert SequenceStore.load(tmp_path / "store").read == store.read == (12, 3, 4, 12)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.data.stores import save
 from tests.examples import examples
 from tfrs_timirec.data.store import Blocks, SequenceStore
 from tfrs_timirec.errors import UserError
@@ -34,7 +35,7 @@ def test_sizes_leave_the_padding_out():
 @pytest.mark.parametrize("changes", [{}, {"times": None, "interests": None, "counts": None}])
 def test_what_is_saved_is_loaded(tmp_path, changes):
     store = _store(**changes)
-    store.save(tmp_path / "deep" / "store", "abc")
+    save(store, tmp_path / "deep" / "store", "abc")
     loaded = SequenceStore.load(tmp_path / "deep" / "store")
     for name in ("offsets", "items", "times", "interests", "counts"):
         expected, found = getattr(store, name), getattr(loaded, name)
@@ -48,25 +49,25 @@ def test_what_is_saved_is_loaded(tmp_path, changes):
 
 
 def test_saving_replaces_and_leaves_nothing_else(tmp_path):
-    _store().save(tmp_path / "store", "abc")
-    _store(times=None).save(tmp_path / "store", "def")
+    save(_store(), tmp_path / "store", "abc")
+    save(_store(times=None), tmp_path / "store", "def")
     assert SequenceStore.load(tmp_path / "store").times is None
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
 def test_a_failed_save_leaves_nothing(tmp_path):
     with pytest.raises(pa.ArrowInvalid):
-        _store(times=np.array([1])).save(tmp_path / "store", "abc")
+        save(_store(times=np.array([1])), tmp_path / "store", "abc")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("changes", [{"times": np.array([1])}, {"counts": np.array([1])}])
 def test_a_failed_save_leaves_what_was_there(tmp_path, changes):
     store = _store()
-    store.save(tmp_path / "store", "abc")
+    save(store, tmp_path / "store", "abc")
     before = {path.name: path.read_bytes() for path in (tmp_path / "store").iterdir()}
     with pytest.raises(pa.ArrowInvalid):
-        _store(**changes).save(tmp_path / "store", "def")
+        save(_store(**changes), tmp_path / "store", "def")
     assert {path.name: path.read_bytes() for path in (tmp_path / "store").iterdir()} == before
     assert SequenceStore.load(tmp_path / "store").digest == store.digest
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
@@ -74,7 +75,7 @@ def test_a_failed_save_leaves_what_was_there(tmp_path, changes):
 
 def test_the_catalogue_alone(tmp_path):
     store = _store()
-    store.save(tmp_path / "store", "abc")
+    save(store, tmp_path / "store", "abc")
     loaded = SequenceStore.load(tmp_path / "store", with_users=False)
     assert (loaded.num_users, loaded.num_items, len(loaded.items)) == (0, 3, 0)
     assert loaded.offsets.tolist() == [0]
@@ -103,7 +104,7 @@ def test_the_digest_tells_sequences_apart(changes, same):
 @pytest.mark.parametrize("size", [None, 0, 60])
 def test_a_damaged_file_is_named(tmp_path, name, size):
     folder = tmp_path / "store"
-    _store().save(folder, "abc")
+    save(_store(), folder, "abc")
     path = folder / f"{name}.parquet"
     if size is None:
         path.unlink()
@@ -114,8 +115,8 @@ def test_a_damaged_file_is_named(tmp_path, name, size):
 
 
 def test_files_of_different_stores_do_not_fit(tmp_path):
-    _store().save(tmp_path / "a", "abc")
-    _store(offsets=np.array([0, 3, 4])).save(tmp_path / "b", "abc")
+    save(_store(), tmp_path / "a", "abc")
+    save(_store(offsets=np.array([0, 3, 4])), tmp_path / "b", "abc")
     (tmp_path / "b" / "users.parquet").replace(tmp_path / "a" / "users.parquet")
     with pytest.raises(UserError, match="delete the folder"):
         SequenceStore.load(tmp_path / "a")
@@ -142,7 +143,7 @@ def stores(draw):
 @given(stores(), st.integers(1, 13))
 def test_blocks_are_what_is_loaded_some_users_at_a_time(store, size):
     with tempfile.TemporaryDirectory() as folder:
-        store.save(Path(folder, "store"), "abc")
+        save(store, Path(folder, "store"), "abc")
         blocks = list(Blocks(Path(folder, "store"), size))
     assert all(block.num_users == size for block in blocks[:-1])
     assert 1 <= blocks[-1].num_users <= size
@@ -168,7 +169,7 @@ def test_blocks_are_what_is_loaded_some_users_at_a_time(store, size):
 @pytest.mark.parametrize("name", ["interactions", "users", "items"])
 @pytest.mark.parametrize("size", [None, 0, 60])
 def test_a_damaged_file_is_named_by_blocks(tmp_path, name, size):
-    _store().save(tmp_path / "store", "abc")
+    save(_store(), tmp_path / "store", "abc")
     path = tmp_path / "store" / f"{name}.parquet"
     if size is None:
         path.unlink()
@@ -179,7 +180,7 @@ def test_a_damaged_file_is_named_by_blocks(tmp_path, name, size):
 
 
 def test_blocks_of_files_that_do_not_fit(tmp_path):
-    _store(offsets=np.array([0, 3, 6])).save(tmp_path / "a", "abc")
+    save(_store(offsets=np.array([0, 3, 6])), tmp_path / "a", "abc")
     with pytest.raises(UserError, match="interactions.parquet is missing or damaged"):
         list(Blocks(tmp_path / "a", 1))
 
@@ -307,7 +308,7 @@ def test_another_type_of_ids_is_another_catalogue():
 
 @pytest.mark.parametrize("name", ["interactions.parquet", "users.parquet", "items.parquet"])
 def test_a_flipped_bit_is_told_wherever_it_is(tmp_path, name):
-    _store().save(tmp_path / "store", "abc")
+    save(_store(), tmp_path / "store", "abc")
     path = tmp_path / "store" / name
     whole = path.read_bytes()
     for position in range(len(whole)):

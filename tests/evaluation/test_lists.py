@@ -52,6 +52,7 @@ def test_miscalibration_by_hand():
 def test_gini_by_hand():
     assert gini(np.array([3, 3, 3])) == 0
     assert gini(np.array([0, 7, 0, 0])) == 1
+    assert gini(np.array([7])) == 0
     # (-2·1 + 0·2 + 2·5) / (2·8)
     assert gini(np.array([5, 1, 2])) == pytest.approx(8 / 16)
 

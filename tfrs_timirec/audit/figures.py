@@ -13,6 +13,7 @@ from tfrs_timirec.data.splits import split_of
 from tfrs_timirec.data.store import SequenceStore
 from tfrs_timirec.data.task import Task
 from tfrs_timirec.errors import UserError
+from tfrs_timirec.evaluation.lists import gini
 
 _BINS = 40
 
@@ -50,7 +51,7 @@ class Popularity:
     """How unevenly interactions are spread over items.
 
     Args:
-        gini: Of the items' interactions: 0 where all have as many, near 1 where one has all.
+        gini: Of the items' interactions: 0 where all have as many, 1 where one has all.
         top: The share of the interactions with the most popular 1 % of the items, rounded up.
         curve: The shares of the interactions with the least popular 0 %, 1 %, …, 100 % of the
             items (Lorenz, 1905).
@@ -207,8 +208,7 @@ def _popularity(store: SequenceStore) -> Popularity:
     share = np.concatenate([[0], np.cumsum(counts) / counts.sum()])
     curve = np.interp(np.linspace(0, 1, 101), np.linspace(0, 1, len(share)), share)
     return Popularity(
-        # One less twice the area under the Lorenz curve.
-        gini=float(1 - (share[1:] + share[:-1]).sum() / len(counts)),
+        gini=gini(counts),
         top=float(1 - share[-1 - math.ceil(len(counts) / 100)]),
         curve=curve.tolist(),
     )

@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tfrs_timirec.errors import UserError
-from tfrs_timirec.files import write_folder
 
 _ABOUT, _ITEMS = "store.json", "items.parquet"
 
@@ -180,20 +179,8 @@ class SequenceStore:
             shards=None,
         ).in_the_catalogue_of(before)
 
-    def save(self, folder: Path, fingerprint: str) -> None:
-        """Keeps the sequences as Parquet files; the folder appears only once it is complete.
-
-        Args:
-            folder: Where to; replaced if it exists.
-            fingerprint: What the sequences were made from.
-
-        Raises:
-            UserError: If the disk is full, for instance; what was there is untouched.
-        """
-        write_folder(folder, lambda written: self.write(written, fingerprint))
-
     def write(self, folder: Path, fingerprint: str) -> None:
-        """Writes what `save` keeps into an empty folder.
+        """Writes the sequences as Parquet files into an empty folder.
 
         Args:
             folder: Where to.
@@ -216,10 +203,10 @@ class SequenceStore:
 
     @classmethod
     def load(cls, folder: Path, with_users: bool = True) -> "SequenceStore":
-        """Reads what `save` kept.
+        """Reads what `write` wrote.
 
         Args:
-            folder: The folder that was given to `save`.
+            folder: The folder that was given to `write`.
             with_users: False reads the catalogue alone.
 
         Returns:
@@ -253,13 +240,13 @@ class SequenceStore:
 
 
 class Blocks(Sequence):
-    """What `SequenceStore.save` kept, some users at a time; only those are in memory.
+    """What `SequenceStore.write` wrote, some users at a time; only those are in memory.
 
     A block has users of one shard: `size` of them, or the last ones of the shard. It is a
     `SequenceStore` with the whole catalogue. Reading one raises UserError if a file is damaged.
 
     Args:
-        folder: The folder that was given to `SequenceStore.save`.
+        folder: The folder that was given to `SequenceStore.write`.
         size: Users a block.
 
     Raises:
@@ -277,7 +264,6 @@ class Blocks(Sequence):
             for shard, (users, _) in enumerate(shards)
             for first in range(0, users, size)
         ]
-        self.num_users = sum(shard.users for shard in shards)
         self._shard, self._users = -1, pa.table({})
 
     def __len__(self) -> int:

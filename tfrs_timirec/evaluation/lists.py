@@ -119,11 +119,11 @@ def gini(counts: np.ndarray) -> float:
     Gunawardana, Recommender Systems Handbook, 2011).
 
     Args:
-        counts: int [n], n at least 2, such as how often each item was recommended; not all are 0.
+        counts: int [n], such as how often each item was recommended; not all are 0.
     """
     n = len(counts)
     weights = 2 * np.arange(1, n + 1) - n - 1
-    return float(weights @ np.sort(counts) / ((n - 1) * counts.sum()))
+    return float(weights @ np.sort(counts) / (max(n - 1, 1) * counts.sum()))
 
 
 class ListFigures:

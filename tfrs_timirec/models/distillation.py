@@ -87,7 +87,7 @@ class Distilled(SequentialRecommender):
 
     def name_over(self, extractor: str) -> str:
         """The system's name in tables, over an extractor of this name."""
-        raise NotImplementedError
+        return extractor.replace("ComiRec", "TiMiRec")
 
     @cached_property
     def pretrained(self) -> MultiInterest:

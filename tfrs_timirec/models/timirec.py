@@ -18,6 +18,3 @@ class TiMiRec(Distilled):
 
     settings_type = TiMiRecSettings
     extractor = ComiRec
-
-    def name_over(self, extractor: str) -> str:
-        return extractor.replace("ComiRec", "TiMiRec")

@@ -18,6 +18,3 @@ class TiMiRecBSARec(Distilled):
 
     settings_type = TiMiRecBSARecSettings
     extractor = ComiRecBSARec
-
-    def name_over(self, extractor: str) -> str:
-        return extractor.replace("ComiRec", "TiMiRec")

@@ -18,6 +18,3 @@ class TiMiRecLiGR(Distilled):
 
     settings_type = TiMiRecLiGRSettings
     extractor = ComiRecLiGR
-
-    def name_over(self, extractor: str) -> str:
-        return extractor.replace("ComiRec", "TiMiRec")
