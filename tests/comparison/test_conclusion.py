@@ -46,7 +46,7 @@ DIFFERENCES = found_in(
 
 def test_the_words_of_known_figures():
     paper = pd.DataFrame({"HR@10": [0.2, 0.24], "NDCG@10": [np.nan, 0.125]}, ["B", "A"])
-    assert conclusion(MEANS, paper, DIFFERENCES, METRICS, AMONG) == [
+    assert conclusion(MEANS, paper, DIFFERENCES, METRICS, AMONG, {}) == [
         "Among 99 negatives, A is the best of 3 systems by every metric (HR@10 0.2500, NDCG@10 "
         "0.1200).",
         "In the whole catalogue, B is the best of 3 systems by HR@10 (0.0600); A by NDCG@10 "
@@ -73,10 +73,12 @@ def test_a_second_reference_is_seen_from_its_own_side():
 
 def test_a_system_alone_is_compared_with_nothing():
     means = {protocol: figures.iloc[:1] for protocol, figures in MEANS.items()}
-    said = conclusion(means, pd.DataFrame(), pd.DataFrame(), METRICS, AMONG)
-    assert [sentence.split(",")[0] for sentence in said] == [
-        "Among 99 negatives",
-        "In the whole catalogue",
+    k = pd.DataFrame({"mean": [0.09, 0.1, 0.08], "std": 0.01}, [1, 2, 4])
+    by = {"model.num_interests": k}
+    assert conclusion(means, pd.DataFrame(), pd.DataFrame(), METRICS, AMONG, by) == [
+        "Among 99 negatives, pop has HR@10 0.1000 and NDCG@10 0.0500.",
+        "In the whole catalogue, pop has HR@10 0.0100 and NDCG@10 0.0200.",
+        "By model.num_interests, HR@10 is highest at 2 (0.1000) and lowest at 4 (0.0800).",
     ]
 
 

@@ -16,8 +16,9 @@ def conclusion(
     differences: pd.DataFrame,
     metrics: Sequence[str],
     among: dict[str, str],
+    sensitivity: dict[str, pd.DataFrame],
 ) -> list[str]:
-    """Which system is best, what the references are above, and what cannot be told apart.
+    """Which system is best, what the references are above, what cannot be told apart, what decides.
 
     Args:
         means: By protocol, the figures: a row per system, a column per metric.
@@ -25,6 +26,7 @@ def conclusion(
         differences: Of `results.differences`.
         metrics: Those that are told with their values.
         among: By protocol, what targets are ranked among, as the end of a sentence.
+        sensitivity: Setting → the first of these metrics, among negatives, by the setting's value.
 
     Returns:
         Sentences, the most important ones first.
@@ -36,6 +38,7 @@ def conclusion(
             for protocol, tests in seen.groupby("protocol", sort=False):
                 said += _apart(reference, tests, among[protocol])
         said.append(_together(differences, among))
+    said += [_highest(name, metrics[0], table["mean"]) for name, table in sensitivity.items()]
     return [*said, *_beside_the_paper(means["sampled"], paper, metrics)]
 
 
@@ -56,6 +59,10 @@ def _percent(share: float) -> str:
 
 def _best(figures: pd.DataFrame, metrics: Sequence[str], among: str) -> str:
     """Which system leads by which metric."""
+    place = f"{among[0].upper()}{among[1:]}"
+    values = ", ".join(f"{metric} {figures[metric].max():.4f}" for metric in metrics)
+    if len(figures) == 1:
+        return f"{place}, {figures.index[0]} has {values.replace(', ', ' and ')}."
     leads: dict[tuple[str, ...], list[str]] = {}
     for metric, column in figures.items():
         value = f" ({column.max():.4f})" if metric in metrics else ""
@@ -63,12 +70,20 @@ def _best(figures: pd.DataFrame, metrics: Sequence[str], among: str) -> str:
         leads.setdefault(leading, []).append(f"{metric}{value}")
     (first, by), *others = leads.items()
     if not others:
-        by = [f"every metric ({', '.join(f'{m} {figures[m].max():.4f}' for m in metrics)})"]
+        by = [f"every metric ({values})"]
     best = (
         f"{listed(first)} {'is' if len(first) == 1 else 'are'} the best of {len(figures)} systems"
     )
     rest = "".join(f"; {listed(names)} by {listed(led)}" for names, led in others)
-    return f"{among[0].upper()}{among[1:]}, {best} by {listed(by)}{rest}."
+    return f"{place}, {best} by {listed(by)}{rest}."
+
+
+def _highest(setting: str, metric: str, by_value: pd.Series) -> str:
+    """Where a metric is highest and lowest by a setting's value."""
+    return (
+        f"By {setting}, {metric} is highest at {by_value.idxmax():g} ({by_value.max():.4f}) and "
+        f"lowest at {by_value.idxmin():g} ({by_value.min():.4f})."
+    )
 
 
 def _apart(reference: str, tests: pd.DataFrame, among: str) -> Iterator[str]:

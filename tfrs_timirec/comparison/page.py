@@ -30,10 +30,12 @@ def write_report(settings: ComparisonSettings, plan: Plan) -> None:
     hits, gain = compared.headline
     n = hits.partition("@")[2]
     title = f"Systems compared on {settings.paper or settings.base.data.source}"
+    many, seeds = len(settings.systems), settings.seeds
     introduction = (
-        f"{len(settings.systems)} systems, {settings.seeds} seed{'s' * (settings.seeds > 1)} each, "
-        f"trained on {settings.base.data.source}. {hits} is the share of users with a test "
-        f"item among the first {n}; {gain} counts it the more, the higher it stands."
+        f"{f'{many} systems' if many > 1 else settings.references[0]}, {seeds} "
+        f"seed{'s' * (seeds > 1)}{' each' * (many > 1)}, trained on {settings.base.data.source}. "
+        f"{hits} is the share of users with a test item among the first {n}; {gain} counts it the "
+        "more, the higher it stands."
     )
     files = {
         "report.md": _markdown(title, introduction, parts),

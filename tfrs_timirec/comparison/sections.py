@@ -33,7 +33,14 @@ def _conclusion(compared: Compared) -> Section:
     """In words, and who leads."""
     means = _means(compared.metrics)
     paper = _paper(2, compared.settings.paper)
-    points = conclusion(means, paper, compared.differences, compared.headline, compared.among)
+    points = conclusion(
+        means,
+        paper,
+        compared.differences,
+        compared.headline,
+        compared.among,
+        compared.sensitivity,
+    )
     if compared.settings.seeds == 1:
         points.append("One seed a system: how far another seed would lie from it is not known.")
     metric, drawn = compared.headline[0], []
@@ -253,14 +260,8 @@ def _sensitivity(compared: Compared) -> Section | None:
     """Figure 3."""
     drawn, folded, files = [], {}, {}
     metric = compared.headline[0]
-    for setting, entries in compared.plan.sensitivity.items():
-        section, key = setting.split(".")
-        values = {e.name: getattr(getattr(e.settings, section), key) for e in entries}
-        metrics = read_metrics(entries)
-        sampled = metrics[metrics.protocol == "sampled"]
-        table = sampled.groupby(sampled.name.map(values))[metric].agg(["mean", "std"])
-        table.index.name = setting
-        files[f"sensitivity_{key}"] = table
+    for setting, table in compared.sensitivity.items():
+        files[f"sensitivity_{setting.partition('.')[2]}"] = table
         folded[f"{metric} by {setting}"] = table.map("{:.4f}".format)
         drawn.append(pictures.sensitivity(setting, metric, table))
     text = f"Test {metric} {compared.among['sampled']}, with other values of a setting."
