@@ -130,7 +130,10 @@ def digest(folder: Path) -> str:
 
 
 def _absent(folder: Path) -> UserError:
-    return UserError(f"{folder} is not a saved recommender: it has no {_ABOUT}.")
+    return UserError(
+        f"{folder} is not a saved recommender: it has no {_ABOUT}; name "
+        "the folder of a finished run or of `save`."
+    )
 
 
 def _digest_of(about: dict[str, Any]) -> str:

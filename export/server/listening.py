@@ -32,7 +32,9 @@ def listen(
             return server.add_secure_port(address, credentials)
         return server.add_insecure_port(address)
     except RuntimeError:
-        raise UserError(f"{address} cannot be listened on: is the port taken?") from None
+        raise UserError(
+            f"{address} cannot be listened on: if the port is taken, name another."
+        ) from None
 
 
 def bracketed(host: str) -> str:

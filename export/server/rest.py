@@ -25,6 +25,7 @@ from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
 from tfrs_timirec.errors import UserError
+from tfrs_timirec.export.saved import LARGEST_VERSION
 from tfrs_timirec.export.server.draining import Door
 from tfrs_timirec.export.server.errors import RequestError, exhausted, invalid, not_found
 from tfrs_timirec.export.server.json_tensors import read_request, write_response
@@ -49,7 +50,6 @@ HTTP_STATUS = {
     grpc.StatusCode.UNAVAILABLE: 503,
     grpc.StatusCode.UNAUTHENTICATED: 401,
 }
-LARGEST_VERSION = 2**63 - 1
 # Connections that wait to be let in.
 BACKLOG = 1024
 # Longer than the minute after which proxies usually close a connection that rests: one that the

@@ -25,7 +25,7 @@ def files(tmp_path_factory):
     [
         (["--certificate=/absent.pem"], "needs both --certificate and --key"),
         (["--certificate=/absent.pem", "--key=/absent.key"], "/absent"),
-        (["--port={taken}"], "is the port taken?"),
+        (["--port={taken}"], "if the port is taken, name another"),
         (["--metrics_port={taken}"], "127.0.0.1:{taken}: Address already in use"),
         (["--port=70000"], "v<=65535"),
         (["--port=-1"], "v>=0"),

@@ -78,6 +78,9 @@ def load(path: Path, variables: Mapping[str, keras.Variable]) -> None:
     arrays, _ = _read(path)
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
     if shapes != {name: array.shape for name, array in arrays.items()}:
-        raise UserError(f"The checkpoint {path} is of another model or another catalogue.")
+        raise UserError(
+            f"The checkpoint {path} is of another model or another catalogue: "
+            "train in a new run folder."
+        )
     for name, variable in variables.items():
         variable.assign(arrays[name])

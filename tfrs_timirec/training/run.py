@@ -123,7 +123,8 @@ class Run:
             if name not in ELSEWHERE | _OBJECTIVE and value != theirs.get(name):
                 raise UserError(
                     f"The run {self.folder} is not the first phase of this one: {name} is "
-                    f"{theirs.get(name)!r} there and would be {value!r} here."
+                    f"{theirs.get(name)!r} there and would be {value!r} here; name "
+                    "another run with --pretrained."
                 )
 
     @property
@@ -255,8 +256,10 @@ def flat(settings: dict, prefix: str = "") -> dict[str, Any]:
 def model_in(folder: Path) -> Path:
     """The folder of a saved recommender: itself, or the one in a finished run.
 
+    A run that goes on for more epochs hands out the one that it had until it has finished again.
+
     Raises:
-        UserError: If the run has not finished.
+        UserError: If the run has never finished.
     """
     run = Run(folder)
     if run.model.is_dir():
