@@ -15,8 +15,6 @@ from jsonargparse import auto_cli
 
 from tfrs_timirec.errors import run_command
 
-USERS_A_BLOCK = 256
-
 
 def main(run: Path, cutoff: int = 10) -> None:
     """Prints a Markdown table.
@@ -29,15 +27,13 @@ def main(run: Path, cutoff: int = 10) -> None:
 
 
 def measure(run: Path, cutoff: int) -> None:
-    from tfrs_timirec.data.task import Task
+    from benchmarks.trained import USERS_A_BLOCK, trained
     from tfrs_timirec.evaluation.metrics import metric
     from tfrs_timirec.evaluation.ranking import Ranker
-    from tfrs_timirec.recommender import Recommender
     from tfrs_timirec.training import checkpoint
     from tfrs_timirec.training.run import Run
 
-    model = Recommender.load(run)
-    task = Task.of(model.sequences, model.settings, "times" in model.system.tower_inputs)
+    model, task = trained(run)
     targets = task.validation
     protocols = {
         f"{model.settings.evaluation.negatives:,} negatives": task.negatives,

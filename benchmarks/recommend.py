@@ -47,7 +47,7 @@ def measure(folder: Path, k: int, seconds: float) -> None:
             scores = (queries @ columns).max(axis=1)
             rows, items = asked.no_candidates(block)
             scores[rows, items - 1] = -np.inf
-            best = np.argpartition(-scores, k, axis=1)[:, :k]
+            best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
             values = np.take_along_axis(scores, best, axis=1)
             np.take_along_axis(best, np.argsort(-values, axis=1), axis=1)
 

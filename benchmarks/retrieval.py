@@ -217,23 +217,15 @@ def print_costs(scann, recall_and_time: Callable[[], tuple[float, float]]) -> No
 
 def trained(run: Path) -> tuple[np.ndarray, np.ndarray]:
     """The items' vectors of a run, and query vectors of the newest items of some of its users."""
+    from tfrs_timirec.data.instances import whole_histories
     from tfrs_timirec.recommender import Recommender
 
     recommender = Recommender.load(run)
     sequences, length = recommender.sequences, recommender.settings.model.history_length
-    users = np.random.default_rng(0).choice(
-        sequences.num_users, QUERIES + CALIBRATION, replace=False
-    )
-    end = sequences.offsets[users + 1]
-    lengths = np.minimum(end - sequences.offsets[users], length)
-    inside = np.arange(length) < lengths[:, None]
-    places = np.where(inside, (end - lengths)[:, None] + np.arange(length), 0)
-    inputs = {"history": np.where(inside, sequences.items[places], 0)}
-    if sequences.times is not None:
-        inputs["times"] = np.where(inside, sequences.times[places], 0)
-    tower = recommender.system.user_tower
-    outputs = tower({tensor.name: inputs[tensor.name] for tensor in tower.inputs})
-    return recommender.item_vectors(), outputs["query_vectors"].numpy()
+    size = QUERIES + CALIBRATION
+    users = np.random.default_rng(0).choice(sequences.num_users, size, replace=False)
+    inputs = whole_histories(sequences, users, length).inputs(np.arange(size), length)
+    return recommender.item_vectors(), recommender.system.query_vectors(inputs).numpy()
 
 
 def clustered(count: int) -> tuple[np.ndarray, np.ndarray]:

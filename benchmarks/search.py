@@ -58,7 +58,7 @@ class Log:
         with np.load(path) as kept:
             self.items, self.offsets = kept["items"], kept["offsets"]
             self.ends, self.num_items = kept["training_end"], int(kept["num_items"])
-            self.negatives = kept["negatives"].astype(np.int32)
+            self.negatives = kept["negatives"]
         self.users = len(self.ends)
 
     def rows(self, begin, end, width):
@@ -312,10 +312,11 @@ class Group:
             least = jnp.take_along_axis(scores, target[:, None], 1)
             least -= 64 * 1.2e-7 * jnp.linalg.norm(queries, axis=2).max(1)[:, None]
             above = (scores >= least).at[:, 0].set(False)
-            full = above.sum(1) - 1
-            # Each touched item once, however often it comes.
-            marks = jnp.zeros_like(above).at[jnp.arange(size)[:, None], touched].set(True)
-            full -= (above & marks).sum(1)
+            # The target may be among what the user touched before.
+            no_candidates = jnp.concatenate([target, touched], axis=1)
+            rows = jnp.arange(size)[:, None]
+            candidates = jnp.ones_like(above).at[rows, no_candidates].set(False)
+            full = (above & candidates).sum(1)
             negatives = cut(self.negatives)
             sampled = jnp.take_along_axis(above, negatives, 1) & (negatives > 0)
             return sampled.sum(1), full

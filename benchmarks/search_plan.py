@@ -55,7 +55,7 @@ def main() -> None:
         offsets=store.offsets,
         training_end=task.split.training_end,
         num_items=store.num_items,
-        negatives=task.negatives.astype(np.uint16),
+        negatives=task.negatives,
     )
     groups = []
     for group in groups_of(plan):

@@ -1,6 +1,6 @@
 """Measures an update against a training from scratch: time, and HR@10 on the last users' targets.
 
-python -m benchmarks.update --config configs/beauty.yaml [any flag of the training]
+python -m benchmarks.update --config configs/beauty.yaml --data.source LOG.csv [any training flag]
 
 Trains on the first nine tenths of the interactions in time, updates with the whole log, and trains
 anew on it. Then both rank the last item of all users.
