@@ -313,7 +313,7 @@ class Group:
             least -= 64 * 1.2e-7 * jnp.linalg.norm(queries, axis=2).max(1)[:, None]
             above = (scores >= least).at[:, 0].set(False)
             # The target may be among what the user touched before.
-            no_candidates = jnp.concatenate([target, touched], axis=1)
+            no_candidates = jnp.concatenate([target[:, None], touched], axis=1)
             rows = jnp.arange(size)[:, None]
             candidates = jnp.ones_like(above).at[rows, no_candidates].set(False)
             full = (above & candidates).sum(1)
