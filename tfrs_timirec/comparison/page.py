@@ -29,10 +29,12 @@ def write_report(settings: ComparisonSettings, plan: Plan) -> None:
     parts = sections(compared)
     hits, gain = compared.headline
     n = hits.partition("@")[2]
-    title = f"Systems compared on {settings.paper or settings.base.data.source}"
     many, seeds = len(settings.systems), settings.seeds
+    alone = settings.references[0]
+    of = "Systems compared" if many > 1 else alone
+    title = f"{of} on {settings.paper or settings.base.data.source}"
     introduction = (
-        f"{f'{many} systems' if many > 1 else settings.references[0]}, {seeds} "
+        f"{f'{many} systems' if many > 1 else alone}, {seeds} "
         f"seed{'s' * (seeds > 1)}{' each' * (many > 1)}, trained on {settings.base.data.source}. "
         f"{hits} is the share of users with a test item among the first {n}; {gain} counts it the "
         "more, the higher it stands."

@@ -44,7 +44,8 @@ def _conclusion(compared: Compared) -> Section:
     if compared.settings.seeds == 1:
         points.append("One seed a system: how far another seed would lie from it is not known.")
     metric, drawn = compared.headline[0], []
-    for protocol, figures in means.items():
+    ranked = means if len(compared.settings.systems) > 1 else {}
+    for protocol, figures in ranked.items():
         of_protocol = compared.metrics[compared.metrics["protocol"] == protocol]
         shown = figures[[metric]].set_axis(["mean"], axis=1)
         shown["std"] = of_protocol.groupby("name")[metric].std()
@@ -262,7 +263,8 @@ def _sensitivity(compared: Compared) -> Section | None:
     metric = compared.headline[0]
     for setting, table in compared.sensitivity.items():
         files[f"sensitivity_{setting.partition('.')[2]}"] = table
-        folded[f"{metric} by {setting}"] = table.map("{:.4f}".format)
+        # Of one seed there is no deviation.
+        folded[f"{metric} by {setting}"] = table.dropna(axis=1).map("{:.4f}".format)
         drawn.append(pictures.sensitivity(setting, metric, table))
     text = f"Test {metric} {compared.among['sampled']}, with other values of a setting."
     section = Section("Sensitivity", text, folded=folded, pictures=drawn, files=files)
