@@ -33,7 +33,7 @@ from tfrs_timirec.training.ahead import ahead
 from tfrs_timirec.training.progress import Progress
 from tfrs_timirec.training.run import Run
 from tfrs_timirec.training.step import STEPS
-from tfrs_timirec.training.workers import ALONE, Workers
+from tfrs_timirec.training.workers import Workers
 
 CHECKPOINT_SECONDS = 300
 BATCHES_AHEAD = 8
@@ -48,9 +48,9 @@ class Training:
         settings: Everything that decides what the training computes.
         run: Where checkpoints and logs go.
         console: Where progress is shown.
-        callback: Called after each epoch with its row of the log.
+        callback: Called after each epoch with its row of the log; None calls nothing.
         epochs: How many epochs each phase has: as many without validation, or at most where
-            `validated`; None goes by the settings.
+            `validated`.
         validated: Whether the best epoch on the validation split counts.
         workers: Who train together; the chief's run, settings and data count.
         pretrained: The run that trained the first phase already; None trains all.
@@ -63,11 +63,11 @@ class Training:
         settings: Settings,
         run: Run,
         console: Console,
-        callback: Callable[[dict[str, Any]], object] | None = None,
-        epochs: Sequence[int] | None = None,
-        validated: bool = True,
-        workers: Workers = ALONE,
-        pretrained: Run | None = None,
+        callback: Callable[[dict[str, Any]], object] | None,
+        epochs: Sequence[int],
+        validated: bool,
+        workers: Workers,
+        pretrained: Run | None,
     ):
         self._phases = phases
         self._settings = settings
@@ -261,7 +261,7 @@ class Training:
                     self._callback(progress.log[-1])
 
     def _is_over(self, progress: Progress) -> bool:
-        if self._epochs and progress.epoch >= self._epochs[progress.phase - 1]:
+        if progress.epoch >= self._epochs[progress.phase - 1]:
             return True
         return self._validated and bool(progress.stop_reason(self._settings.training))
 
