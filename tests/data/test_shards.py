@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.data.stores import store_of
+from tests.data.stores import save, store_of
 from tfrs_timirec.config import DataSettings, settings_named
 from tfrs_timirec.data import load
 from tfrs_timirec.data.store import Blocks, SequenceStore, Shard
@@ -108,7 +108,7 @@ def test_what_is_prepared_in_shards_is_the_same(log, tmp_path):
     assert shards.user_ids.equals(whole.user_ids)
     assert sum(shard.users for shard in shards.shards) == whole.num_users
     assert sum(shard.interactions for shard in shards.shards) == len(whole.items)
-    shards.save(tmp_path / "again", "abc")
+    save(shards, tmp_path / "again", "abc")
     again = SequenceStore.load(tmp_path / "again")
     assert (again.digest, again.shards) == (whole.digest, shards.shards)
     blocks = list(Blocks(tmp_path / "again", 3))
