@@ -85,7 +85,7 @@ def recommendations(question: Question, best: Best, because: bool = False) -> pa
         history = question.histories.histories(best.rows, best.attention.shape[1])
         largest = best.attention.argmax(axis=1)
         items = np.take_along_axis(history, largest, axis=1)[user, interest]
-        nothing = best.attention.max(axis=1)[user, interest] == 0
+        nothing = (items == 0) | (best.attention.max(axis=1)[user, interest] == 0)
         columns["because"] = question.item_ids.take(pa.array(items - 1, mask=nothing))
     return pa.table(columns)
 

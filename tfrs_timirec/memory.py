@@ -5,13 +5,15 @@ from pathlib import Path
 
 from tfrs_timirec.errors import UserError
 
-# Where Linux bounds the memory of a container: the folder, and in it the bound, what is used, and
-# in `memory.stat` what of that is files that are kept in case they are read again.
+# Where Linux bounds the memory of a container: the folder, the file of the bound, that of what is
+# used, and the name in `memory.stat` of what files take that are kept in case they are read again.
 _CONTAINERS = (
     ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
     (
-        *("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
-        *("memory.usage_in_bytes", "total_inactive_file"),
+        "/sys/fs/cgroup/memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
     ),
 )
 
@@ -44,10 +46,14 @@ def available_memory() -> int:
         pass  # Not on Linux: all that the machine has.
     for folder, bound, used, kept in _CONTAINERS:
         try:
-            left = int(Path(folder, bound).read_text()) - int(Path(folder, used).read_text())
-            lines = Path(folder, "memory.stat").read_text().splitlines()
-            numbers = dict(line.split() for line in lines)
-            there = min(there, left + int(numbers[kept]))
-        except (OSError, ValueError, KeyError):
+            limit = int(Path(folder, bound).read_text())
+        except (OSError, ValueError):
             continue  # No such bound.
+        there = min(there, limit)
+        try:
+            lines = Path(folder, "memory.stat").read_text().splitlines()
+            freeable = int(dict(line.split() for line in lines)[kept])
+            there = min(there, limit - int(Path(folder, used).read_text()) + freeable)
+        except (OSError, ValueError, KeyError):
+            continue  # What is used is not told.
     return there

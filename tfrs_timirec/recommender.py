@@ -66,7 +66,7 @@ class Explanation:
     Args:
         recommendations: As `Recommender.recommend` gives them, with `interest` (from 0), which
             interest an item comes from, and `because`, the item of the history with the largest
-            share in that interest; null where the history has none, as popularity's.
+            share in that interest; null where no item has a share, as with popularity.
         interests: The user, `interest` and `weight`; a user's weights add up to 1.
         history: The user, `position` (1 is the newest), the item, `interest` and `share`, how much
             the item contributes to the interest; a user's shares of an interest add up to 1;
@@ -306,7 +306,9 @@ class Recommender:
         settings = replace(self.settings, data=replace(self.settings.data, **named))
         user_column, item_column = settings.data.user_column, settings.data.item_column
         if user_column == item_column:
-            raise UserError(f"The users and the items are both the column {item_column}: name two.")
+            raise UserError(
+                f"The column {item_column} is named for both users and items: name two columns."
+            )
         for name in (user_column, item_column):
             if name in answers.COLUMNS:
                 raise UserError(
@@ -453,8 +455,8 @@ class Recommender:
             raise UserError(
                 "Nothing is held out after refit: evaluate before it, or give a newer log."
             )
-        else:
-            self._check_users()
+        elif not store.num_users:
+            raise UserError("The users were left out by load: load them, or give a newer log.")
         named = {
             "titles": titles,
             "titles_id_column": titles_id_column,
@@ -504,8 +506,8 @@ class Recommender:
             `history`, the number from 0 of the history; the item's column; `rank` from 1; `score`.
 
         Raises:
-            UserError: Before `fit`, for an unknown id, an empty list, a k out of range, or an
-                `among` in which nothing is known.
+            UserError: Before `fit`, for an unknown id, an empty list, a k out of range, an `among`
+                in which nothing is known, times beside users, or users who were left out by `load`.
         """
         question = self._question(users, histories, times, unknown)
         best = self._answered(question, k, among, exclude, interest)
@@ -557,7 +559,8 @@ class Recommender:
             `score`, the cosine.
 
         Raises:
-            UserError: Before `fit`, for an unknown id, an empty list, or a k out of range.
+            UserError: Before `fit`, for an unknown id, an empty list, a k out of range, or a log
+                of a single item.
         """
         ids = self._ids(items, "items")
         places = self._known_items(ids)
@@ -613,7 +616,7 @@ class Recommender:
 
     def _check_users(self) -> None:
         if not self.sequences.num_users:
-            raise UserError("The users were left out by load: load the recommender with them.")
+            raise UserError("The users were left out by load: load them, too.")
 
     def save(self, folder: str | Path) -> None:
         """Writes everything that `load` needs into a folder: no log and no run is needed then.
@@ -642,7 +645,8 @@ class Recommender:
         Args:
             folder: The folder, or that of a finished run.
             with_users: False leaves out the users and their interactions, which may not fit into
-                memory; only histories can be asked for then.
+                memory; then only histories can be asked for, and it can be evaluated on a newer
+                log, but not be saved, updated or refitted.
 
         Raises:
             UserError: If it is not a saved recommender, is damaged, or is of another version.
@@ -676,8 +680,10 @@ class Recommender:
         from tfrs_timirec.export.settings import ExportSettings
 
         self.system  # noqa: B018 - before any work
-        for name in settings.keys() - (names := [field.name for field in fields(ExportSettings)]):
-            raise no_setting(name, names)
+        names = [field.name for field in fields(ExportSettings)]
+        for name in settings:
+            if name not in names:
+                raise no_setting(name, names)
         versions, _ = publish(self, Path(folder), ExportSettings(**settings))
         return versions
 

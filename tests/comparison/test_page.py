@@ -214,14 +214,28 @@ def test_runs_of_other_settings_are_not_taken_for_these(compared):
         train_missing(make_plan(replace(settings, base=base), "test").entries, 1)
 
 
-def test_a_comparison_of_popularity_alone(compared):
+def test_a_comparison_of_popularity_alone(compared, tmp_path):
     settings, plan = compared
     alone = replace(plan, systems=plan.systems[:2], ablations=[], sensitivity={})
-    settings = replace(settings, references=["popularity"], paper=None)
-    shown = [make(Compared(settings, alone)) for make in SECTIONS]
-    assert [section.title for section in shown if section] == [
+    systems = {"popularity": settings.systems["popularity"]}
+    out = {"references": ["popularity"], "paper": None, "out": str(tmp_path)}
+    settings = replace(settings, systems=systems, **out)
+    shown = [section for make in SECTIONS if (section := make(Compared(settings, alone)))]
+    assert [section.title for section in shown] == [
         *("Conclusion", "Figures", "Beyond accuracy", "Whom the systems serve")
     ]
+    assert not shown[0].pictures
+    write_report(settings, alone)
+    text = (tmp_path / "report.md").read_text()
+    assert text.startswith("# popularity on ") and "\npopularity, 2 seeds, trained on " in text
+
+
+def test_of_one_seed_no_deviation_is_shown(compared):
+    settings, plan = compared
+    first = {name: [e for e in of if e.seed == 0] for name, of in plan.sensitivity.items()}
+    compared = Compared(settings, replace(plan, sensitivity=first))
+    (section,) = [s for make in SECTIONS if (s := make(compared)) and s.title == "Sensitivity"]
+    assert section.folded and all([*table] == ["mean"] for table in section.folded.values())
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 5, 90])

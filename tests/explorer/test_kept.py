@@ -197,7 +197,7 @@ def test_titles_that_do_not_fit_are_told_and_done_without(
 
 
 def test_what_is_no_model_is_told(tmp_path):
-    with pytest.raises(UserError, match="is no saved recommender"):
+    with pytest.raises(UserError, match="is neither a saved recommender nor"):
         kept(tmp_path / "nothing", ExportSettings(), lambda told: None)
 
 

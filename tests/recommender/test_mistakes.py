@@ -96,7 +96,9 @@ def test_a_log_that_cannot_be_used(fails, model, frame, columns, change, said, m
 
 def test_one_column_of_users_and_items(fails, model, frame, columns):
     named = {**columns, "item": columns["user"]}
-    assert "are both the column customer" in fails(model.fit, frame, **named)
+    assert "The column customer is named for both users and items" in fails(
+        model.fit, frame, **named
+    )
 
 
 @pytest.mark.parametrize("method", LATER)
@@ -155,7 +157,7 @@ def test_an_update_that_lacks_what_was_there(fails, model, frame, change, said):
         ({"histories": 7}, "histories has 7 where a list belongs"),
         ({"histories": [["s-1"]], "times": [3]}, "times has 3 where a list belongs"),
         ({"users": ["c-1"], "times": [[3]]}, "leave them out beside users"),
-        ({"users": ["c-1"], "exclude": 7}, "^No list of ids but 7 is given"),
+        ({"users": ["c-1"], "exclude": 7}, "^A list of ids is needed, but 7 is given"),
         ({"users": "c-1"}, "'c-1' is given: give a list"),
         ({"users": 7}, "7 is given: give a list"),
         ({"users": [1, 2]}, "ids of users are strings"),

@@ -18,7 +18,7 @@ def conclusion(
     among: dict[str, str],
     sensitivity: dict[str, pd.DataFrame],
 ) -> list[str]:
-    """Which system is best, what the references are above, what cannot be told apart, what decides.
+    """Which system is best, what the references are above, and what a varied setting does.
 
     Args:
         means: By protocol, the figures: a row per system, a column per metric.
@@ -26,7 +26,8 @@ def conclusion(
         differences: Of `results.differences`.
         metrics: Those that are told with their values.
         among: By protocol, what targets are ranked among, as the end of a sentence.
-        sensitivity: Setting → the first of these metrics, among negatives, by the setting's value.
+        sensitivity: Setting → the first of these metrics by the setting's value, of the protocol
+            `sampled`.
 
     Returns:
         Sentences, the most important ones first.
@@ -38,7 +39,10 @@ def conclusion(
             for protocol, tests in seen.groupby("protocol", sort=False):
                 said += _apart(reference, tests, among[protocol])
         said.append(_together(differences, among))
-    said += [_highest(name, metrics[0], table["mean"]) for name, table in sensitivity.items()]
+    said += [
+        _highest(name, f"{metrics[0]} {among['sampled']}", table["mean"])
+        for name, table in sensitivity.items()
+    ]
     return [*said, *_beside_the_paper(means["sampled"], paper, metrics)]
 
 
@@ -80,9 +84,14 @@ def _best(figures: pd.DataFrame, metrics: Sequence[str], among: str) -> str:
 
 def _highest(setting: str, metric: str, by_value: pd.Series) -> str:
     """Where a metric is highest and lowest by a setting's value."""
+    shown = by_value.round(4)
+    at = {end: listed([f"{v:g}" for v in shown.index[shown == end]]) for end in set(shown)}
+    highest, lowest = shown.max(), shown.min()
+    if highest == lowest:
+        return f"Whatever {setting}, {metric} is {highest:.4f}."
     return (
-        f"By {setting}, {metric} is highest at {by_value.idxmax():g} ({by_value.max():.4f}) and "
-        f"lowest at {by_value.idxmin():g} ({by_value.min():.4f})."
+        f"By {setting}, {metric} is highest at {at[highest]} ({highest:.4f}) and lowest at "
+        f"{at[lowest]} ({lowest:.4f})."
     )
 
 

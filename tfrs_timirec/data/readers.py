@@ -281,7 +281,7 @@ def _typed(
             # In a text file, an empty value is null.
             null = "" if ids is _written_ids else None
             value = null if bad[role] is None else bad[role]
-            as_in = ", or write it as 2024-05-31 10:00:00 or a number" * (role == "time")
+            as_in = ", or write the time as 2024-05-31 10:00:00 or as a number" * (role == "time")
             raise UserError(
                 f"Row {bad['row']} of {bad['__file']} has no readable {role} in the column "
                 f"{getattr(settings, f'{role}_column')} but {value!r}: correct or delete the row"

@@ -142,7 +142,8 @@ def ids_of(values: Any) -> pa.Array:
             ids = values
         elif isinstance(values, str | bytes) or not isinstance(values, Iterable):
             raise UserError(
-                f"No list of ids but {values!r} is given: give a list, an array or a series."
+                f"A list of ids is needed, but {values!r} is given: give a list, an array or a "
+                "series."
             )
         elif isinstance(values, np.ndarray) and values.dtype != object:
             ids = pa.array(values)

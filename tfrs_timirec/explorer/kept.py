@@ -59,7 +59,7 @@ def _key(model: Path, settings: ExportSettings) -> str:
         parts.append(file_digest(model / "recommender.json"))
     except OSError:
         raise UserError(
-            f"{model} is no saved recommender and no run that has ended: name one that is."
+            f"{model} is neither a saved recommender nor a finished run: name the folder of one."
         ) from None
     if settings.titles is not None:
         try:
