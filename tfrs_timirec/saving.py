@@ -131,8 +131,8 @@ def digest(folder: Path) -> str:
 
 def _absent(folder: Path) -> UserError:
     return UserError(
-        f"{folder} is not a saved recommender: it has no {_ABOUT}; name "
-        "the folder of a finished run or of `save`."
+        f"{folder} is not a saved recommender: it has no {_ABOUT}; name the folder of "
+        "a finished run or of `save`."
     )
 
 

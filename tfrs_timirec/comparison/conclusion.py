@@ -57,16 +57,20 @@ def listed(words: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
+def _begun(sentence: str) -> str:
+    return f"{sentence[0].upper()}{sentence[1:]}"
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.{int(share < 0.1)}f} %"
 
 
 def _best(figures: pd.DataFrame, metrics: Sequence[str], among: str) -> str:
     """Which system leads by which metric."""
-    place = f"{among[0].upper()}{among[1:]}"
-    values = ", ".join(f"{metric} {figures[metric].max():.4f}" for metric in metrics)
+    place = _begun(among)
+    values = [f"{metric} {figures[metric].max():.4f}" for metric in metrics]
     if len(figures) == 1:
-        return f"{place}, {figures.index[0]} has {values.replace(', ', ' and ')}."
+        return f"{place}, {figures.index[0]} has {listed(values)}."
     leads: dict[tuple[str, ...], list[str]] = {}
     for metric, column in figures.items():
         value = f" ({column.max():.4f})" if metric in metrics else ""
@@ -74,7 +78,7 @@ def _best(figures: pd.DataFrame, metrics: Sequence[str], among: str) -> str:
         leads.setdefault(leading, []).append(f"{metric}{value}")
     (first, by), *others = leads.items()
     if not others:
-        by = [f"every metric ({values})"]
+        by = [f"every metric ({', '.join(values)})"]
     best = (
         f"{listed(first)} {'is' if len(first) == 1 else 'are'} the best of {len(figures)} systems"
     )
@@ -84,15 +88,16 @@ def _best(figures: pd.DataFrame, metrics: Sequence[str], among: str) -> str:
 
 def _highest(setting: str, metric: str, by_value: pd.Series) -> str:
     """Where a metric is highest and lowest by a setting's value."""
-    shown = by_value.round(4)
-    at = {end: listed([f"{v:g}" for v in shown.index[shown == end]]) for end in set(shown)}
-    highest, lowest = shown.max(), shown.min()
+    # As they are told: what differs by less is alike.
+    told = by_value.map("{:.4f}".format)
+    highest, lowest = told[by_value.idxmax()], told[by_value.idxmin()]
     if highest == lowest:
-        return f"Whatever {setting}, {metric} is {highest:.4f}."
-    return (
-        f"By {setting}, {metric} is highest at {at[highest]} ({highest:.4f}) and lowest at "
-        f"{at[lowest]} ({lowest:.4f})."
-    )
+        return f"Whatever {setting}, {metric} is {highest}."
+
+    def at(value: str) -> str:
+        return f"{listed([f'{v:g}' for v in told.index[told == value]])} ({value})"
+
+    return f"By {setting}, {metric} is highest at {at(highest)} and lowest at {at(lowest)}."
 
 
 def _apart(reference: str, tests: pd.DataFrame, among: str) -> Iterator[str]:
@@ -113,8 +118,8 @@ def _apart(reference: str, tests: pd.DataFrame, among: str) -> Iterator[str]:
                 rows = tests[tests["name"].isin(chosen)]
                 parts.append(f"{side} {names}, by {_least(rows, metrics)}")
         if parts:
-            place = f"{among[0].upper()}{among[1:]}"
-            yield f"{place}, by {listed(metrics)}, {reference} is {', and '.join(parts)}."
+            by = listed(metrics)
+            yield f"{_begun(among)}, by {by}, {reference} is {', and '.join(parts)}."
 
 
 def _least(rows: pd.DataFrame, metrics: Sequence[str]) -> str:

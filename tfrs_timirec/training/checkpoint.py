@@ -79,8 +79,8 @@ def load(path: Path, variables: Mapping[str, keras.Variable]) -> None:
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
     if shapes != {name: array.shape for name, array in arrays.items()}:
         raise UserError(
-            f"The checkpoint {path} is of another model or another catalogue: "
-            "train in a new run folder."
+            f"The checkpoint {path} is of another model or another catalogue: train in "
+            "a new run folder."
         )
     for name, variable in variables.items():
         variable.assign(arrays[name])

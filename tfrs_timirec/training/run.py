@@ -123,8 +123,8 @@ class Run:
             if name not in ELSEWHERE | _OBJECTIVE and value != theirs.get(name):
                 raise UserError(
                     f"The run {self.folder} is not the first phase of this one: {name} is "
-                    f"{theirs.get(name)!r} there and would be {value!r} here; name "
-                    "another run with --pretrained."
+                    f"{theirs.get(name)!r} there and would be {value!r} here; name another run "
+                    "with --pretrained."
                 )
 
     @property
