@@ -15,6 +15,9 @@ from scipy.special import logsumexp
 
 from tfrs_timirec.errors import run_command
 
+# Who is scored at a time.
+USERS_A_BLOCK = 256
+
 # Of scores, [users, K, items], and the weights of the interests, [users, K, 1]: [users, items].
 WAYS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "the sum of the weighted interests": lambda scores, weights: (weights * scores).sum(axis=1),
@@ -45,10 +48,12 @@ def main(run: Path, cutoff: int = 10) -> None:
 
 
 def measure(run: Path, cutoff: int) -> None:
-    from benchmarks.trained import USERS_A_BLOCK, trained
+    from tfrs_timirec.data.task import Task
     from tfrs_timirec.evaluation.metrics import metric
+    from tfrs_timirec.recommender import Recommender
 
-    model, task = trained(run)
+    model = Recommender.load(run)
+    task = Task.of(model.sequences, model.settings, "times" in model.system.tower_inputs)
     targets, items = task.validation, model.item_vectors().T
     ranks = {way: np.empty(len(targets), int) for way in WAYS}
     for block, width in targets.batches(USERS_A_BLOCK):

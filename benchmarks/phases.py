@@ -15,6 +15,9 @@ from jsonargparse import auto_cli
 
 from tfrs_timirec.errors import run_command
 
+# Who is scored at a time.
+USERS_A_BLOCK = 256
+
 
 def main(run: Path, cutoff: int = 10) -> None:
     """Prints a Markdown table.
@@ -27,13 +30,15 @@ def main(run: Path, cutoff: int = 10) -> None:
 
 
 def measure(run: Path, cutoff: int) -> None:
-    from benchmarks.trained import USERS_A_BLOCK, trained
+    from tfrs_timirec.data.task import Task
     from tfrs_timirec.evaluation.metrics import metric
     from tfrs_timirec.evaluation.ranking import Ranker
+    from tfrs_timirec.recommender import Recommender
     from tfrs_timirec.training import checkpoint
     from tfrs_timirec.training.run import Run
 
-    model, task = trained(run)
+    model = Recommender.load(run)
+    task = Task.of(model.sequences, model.settings, "times" in model.system.tower_inputs)
     targets = task.validation
     protocols = {
         f"{model.settings.evaluation.negatives:,} negatives": task.negatives,
