@@ -74,18 +74,18 @@ def test_a_second_reference_is_seen_from_its_own_side():
 def test_a_system_alone_is_compared_with_nothing():
     means = {protocol: figures.iloc[:1] for protocol, figures in MEANS.items()}
     by = {
-        "model.num_interests": pd.DataFrame({"mean": [0.09, 0.1, 0.08], "std": 0.01}, [1, 2, 4]),
-        "model.temperature": pd.DataFrame({"mean": [0.1, 0.08001, 0.08]}, [0.1, 0.5, 1]),
-        "model.dropout": pd.DataFrame({"mean": [0.1, 0.1]}, [0, 0.5]),
+        ("A", "model.num_interests"): pd.DataFrame({"mean": [0.09, 0.1, 0.08]}, [1, 2, 4]),
+        ("A", "model.temperature"): pd.DataFrame({"mean": [0.1, 0.08001, 0.08]}, [0.1, 0.5, 1]),
+        ("B", "model.dropout"): pd.DataFrame({"mean": [0.1, 0.1]}, [0, 0.5]),
     }
     assert conclusion(means, pd.DataFrame(), pd.DataFrame(), METRICS, AMONG, by) == [
         "Among 99 negatives, pop has HR@10 0.1000 and NDCG@10 0.0500.",
         "In the whole catalogue, pop has HR@10 0.0100 and NDCG@10 0.0200.",
-        "By model.num_interests, HR@10 among 99 negatives is highest at 2 (0.1000) and lowest at 4 "
-        "(0.0800).",
-        "By model.temperature, HR@10 among 99 negatives is highest at 0.1 (0.1000) and lowest at "
-        "0.5 and 1 (0.0800).",
-        "Whatever model.dropout, HR@10 among 99 negatives is 0.1000.",
+        "By model.num_interests, A's HR@10 among 99 negatives is highest at 2 (0.1000) and lowest "
+        "at 4 (0.0800).",
+        "By model.temperature, A's HR@10 among 99 negatives is highest at 0.1 (0.1000) and lowest "
+        "at 0.5 and 1 (0.0800).",
+        "Whatever model.dropout, B's HR@10 among 99 negatives is 0.1000.",
     ]
 
 

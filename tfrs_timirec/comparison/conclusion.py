@@ -16,7 +16,7 @@ def conclusion(
     differences: pd.DataFrame,
     metrics: Sequence[str],
     among: dict[str, str],
-    sensitivity: dict[str, pd.DataFrame],
+    sensitivity: dict[tuple[str, str], pd.DataFrame],
 ) -> list[str]:
     """Which system is best, what the references are above, and what a varied setting does.
 
@@ -26,8 +26,8 @@ def conclusion(
         differences: Of `results.differences`.
         metrics: Those that are told with their values.
         among: By protocol, what targets are ranked among, as the end of a sentence.
-        sensitivity: Setting → the first of these metrics by the setting's value, of the protocol
-            `sampled`.
+        sensitivity: System and setting → the first of these metrics by the setting's value, of the
+            protocol `sampled`.
 
     Returns:
         Sentences, the most important ones first.
@@ -40,8 +40,8 @@ def conclusion(
                 said += _apart(reference, tests, among[protocol])
         said.append(_together(differences, among))
     said += [
-        _highest(name, f"{metrics[0]} {among['sampled']}", table["mean"])
-        for name, table in sensitivity.items()
+        _highest(setting, f"{system}'s {metrics[0]} {among['sampled']}", table["mean"])
+        for (system, setting), table in sensitivity.items()
     ]
     return [*said, *_beside_the_paper(means["sampled"], paper, metrics)]
 

@@ -121,6 +121,7 @@ class Case:
         with_predictor: The best items with the predicted weights.
         without: The best items by the best-matching interest.
         place: Of the target with the predicted weights, from 1.
+        place_alike: Of the target with equal weights, from 1.
         place_without: Of the target by the best-matching interest, from 1.
     """
 
@@ -133,6 +134,7 @@ class Case:
     with_predictor: np.ndarray
     without: np.ndarray
     place: int
+    place_alike: int
     place_without: int
 
 
@@ -143,7 +145,8 @@ def case(
 
     Args:
         trained: TiMiRec.
-        user_id: Whose; without, of a sample, the one whose target gains most places.
+        user_id: Whose; without, of a sample, the one whose target gains most places by the
+            predicted weights, over the better of what there is without them.
         known: bool [items], items that say something to a reader: users who had only such are
             taken before others.
         top: Items of each list.
@@ -164,14 +167,15 @@ def case(
             )
     given = trained.represent(targets)
     with_predictor = trained.scores(targets, given["query_vectors"])
+    alike = trained.scores(targets, given["interests"].mean(axis=1, keepdims=True))
     without = trained.scores(targets, given["interests"])
     positive = instances.positives[targets]
 
     def places(scores):
         return (scores >= np.take_along_axis(scores, positive[:, None] - 1, axis=1)).sum(axis=1)
 
-    place, place_without = places(with_predictor), places(without)
-    gain = np.log(place_without) - np.log(place)
+    place, place_alike, place_without = (places(s) for s in (with_predictor, alike, without))
+    gain = np.log(np.minimum(place_alike, place_without)) - np.log(place)
     histories = [store.items[instances.start[target] : instances.end[target]] for target in targets]
     eligible = np.arange(len(targets))
     if known is not None:
@@ -195,6 +199,7 @@ def case(
         with_predictor=np.argsort(-with_predictor[row], kind="stable")[:top] + 1,
         without=np.argsort(-without[row], kind="stable")[:top] + 1,
         place=int(place[row]),
+        place_alike=int(place_alike[row]),
         place_without=int(place_without[row]),
     )
 
@@ -211,12 +216,12 @@ def has_predictor(trained: Trained) -> bool:
 
 @dataclass
 class Map:
-    """Items, and interests of some users, on the two principal axes of the items' directions.
+    """Items, and interests of some users, on the two principal axes of the interests' directions.
 
     Args:
         items: float [items, 2].
         interests: float [users, K, 2].
-        spread: The share of the items' variance that the two axes have.
+        spread: The share of the interests' variance that the two axes have.
         own: The share of interests that are nearer to the mean of all users' interests of their
             number than to the means of the other numbers.
         nearest: int [K, n], for each number the items nearest to that mean, the nearest first;
@@ -242,8 +247,10 @@ def map_of(trained: Trained, users: int = 200, top: int = 5) -> Map:
     items, interests = _directions(trained.items), _directions(interests)
     means = _directions(interests.mean(axis=0))
     numbers = np.arange(len(means))
-    centre = items.mean(axis=0)
-    _, lengths, axes = np.linalg.svd(items - centre, full_matrices=False)
+    centre = interests.mean(axis=(0, 1))
+    _, lengths, axes = np.linalg.svd(
+        (interests - centre).reshape(-1, len(centre)), full_matrices=False
+    )
     return Map(
         items=(items - centre) @ axes[:2].T,
         interests=(interests - centre) @ axes[:2].T,

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from tfrs_timirec.comparison.conclusion import told_apart
+from tfrs_timirec.comparison.conclusion import listed, told_apart
 from tfrs_timirec.comparison.interests import Case, Map
 from tfrs_timirec.comparison.results import seen_from
 from tfrs_timirec.pages.pictures import GROUND, INK, MARKERS, QUIET, SERIES, Picture, picture
@@ -83,16 +83,12 @@ def forest(differences: pd.DataFrame, references: Sequence[str], among: dict[str
         axes.figure.legend(*handles, loc="outside lower center", ncols=2)
 
     apart = int(told_apart(differences).sum())
-    said = "; ".join(
-        f"{row.reference} above {row.name} by {row.metric} {among[row.protocol]} "
-        f"{row.difference:+.4f} ({row.low:+.4f} to {row.high:+.4f})"
-        for row in differences.itertuples()
-    )
+    smallest, largest = differences["difference"].min(), differences["difference"].max()
     return picture(
         "The difference of the means and its 95 % interval. Filled marks are differences that are "
         "told apart after Holm's correction, hollow ones are not; an arrow is beyond the axis.",
-        f"Differences with 95 % intervals, of which {apart} of {len(differences)} are told apart: "
-        f"{said}.",
+        f"{len(differences)} differences with 95 % intervals, from {smallest:+.4f} to "
+        f"{largest:+.4f}; {apart} are told apart. The table of the tests has each.",
         draw,
         (4.6, 1.2 + sum(0.32 * count + 0.3 for count in rows)),
         nrows=len(seen),
@@ -187,26 +183,32 @@ def divergence(by_system: dict[str, np.ndarray]) -> Picture:
     )
 
 
-def sensitivity(setting: str, metric: str, table: pd.DataFrame) -> Picture:
-    """A metric by the values of a setting.
+def sensitivity(metric: str, tables: dict[tuple[str, str], pd.DataFrame]) -> Picture:
+    """A metric by the values of settings, all to one scale.
 
     Args:
-        setting: Its name.
-        metric: The metric's.
-        table: Indexed by value, with the columns `mean` and `std`.
+        metric: Its name.
+        tables: By system and setting, a table that is indexed by value, with the columns `mean` and
+            `std`; of one seed, the latter is missing.
     """
-    values = [f"{value:g}" for value in table.index]
 
-    def draw(axes: Axes) -> None:
-        style = {"color": SERIES[0], "ecolor": INK, "marker": "o", "capsize": 4}
-        axes.errorbar(range(len(table)), table["mean"], table["std"].fillna(0), **style)
-        axes.set_xticks(range(len(table)), values)
-        axes.set(xlabel=setting, ylabel=f"test {metric}")
+    def draw(grid: np.ndarray) -> None:
+        for axes, ((system, setting), table) in zip(grid[:, 0], tables.items(), strict=True):
+            places, deviations = range(len(table)), table["std"]
+            style = {"color": SERIES[0], "ecolor": INK, "marker": "o", "capsize": 4}
+            error = None if deviations.isna().all() else deviations
+            axes.errorbar(places, table["mean"], error, **style)
+            axes.set_xticks(places, [f"{value:g}" for value in table.index])
+            axes.set(xlabel=f"{setting} of {system}", ylabel=f"test {metric}")
 
-    said = "; ".join(
-        f"{mean:.4f} at {value}" for value, mean in zip(values, table["mean"], strict=True)
-    )
-    return picture(f"{metric} by {setting}", f"{metric} by {setting}: {said}.", draw)
+    said = [
+        f"{metric} of {system} by {setting}: "
+        + "; ".join(f"{mean:.4f} at {value:g}" for value, mean in table["mean"].items())
+        for (system, setting), table in tables.items()
+    ]
+    size, grid = (4.6, 2.4 * len(tables)), {"nrows": len(tables), "sharey": True, "squeeze": False}
+    named = listed([setting for _, setting in tables])
+    return picture(f"{metric} by {named}", f"{'. '.join(said)}.", draw, size, **grid)
 
 
 def interest_bars(case: Case) -> Picture:
@@ -248,7 +250,7 @@ def plane(found: Map, name: str) -> Picture:
         for k in range(number):
             style = {"color": SERIES[k % len(SERIES)], "marker": MARKERS[k % len(MARKERS)]}
             axes.scatter(*found.interests[:, k].T, s=10, linewidth=0, label=str(k + 1), **style)
-        axes.set(xlabel="first axis of the items", ylabel="second axis")
+        axes.set(xlabel="first axis of the interests", ylabel="second axis")
         axes.figure.legend(title="interest", loc="outside lower center", ncols=6, markerscale=2)
 
     return picture(

@@ -66,16 +66,17 @@ class Compared:
         return differences(self.plan.systems, self.settings.references, self.headline)
 
     @cached_property
-    def sensitivity(self) -> dict[str, pd.DataFrame]:
-        """Setting → the first metric among negatives, `mean` and `std`, by the setting's value."""
+    def sensitivity(self) -> dict[tuple[str, str], pd.DataFrame]:
+        """System and setting → the first metric among negatives, `mean` and `std`, by value."""
         tables = {}
+        varied = {key: name for name, of in self.settings.sensitivity.items() for key in of}
         for setting, entries in self.plan.sensitivity.items():
             section, key = setting.split(".")
             values = {e.name: getattr(getattr(e.settings, section), key) for e in entries}
             metrics = read_metrics(entries)
             sampled = metrics[metrics["protocol"] == "sampled"]
             by_value = sampled.groupby(sampled["name"].map(values))[self.headline[0]]
-            tables[setting] = by_value.agg(["mean", "std"]).rename_axis(setting)
+            tables[varied[setting], setting] = by_value.agg(["mean", "std"]).rename_axis(setting)
         return tables
 
     @cached_property

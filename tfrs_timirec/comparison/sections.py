@@ -259,16 +259,23 @@ def _trainings(compared: Compared) -> Section | None:
 
 def _sensitivity(compared: Compared) -> Section | None:
     """Figure 3."""
-    drawn, folded, files = [], {}, {}
-    metric = compared.headline[0]
-    for setting, table in compared.sensitivity.items():
-        files[f"sensitivity_{setting.partition('.')[2]}"] = table
+    metric, tables = compared.headline[0], compared.sensitivity
+    if not tables:
+        return None
+    return Section(
+        "Sensitivity",
+        f"Test {metric} {compared.among['sampled']}, with other values of a setting.",
         # Of one seed there is no deviation.
-        folded[f"{metric} by {setting}"] = table.dropna(axis=1).map("{:.4f}".format)
-        drawn.append(pictures.sensitivity(setting, metric, table))
-    text = f"Test {metric} {compared.among['sampled']}, with other values of a setting."
-    section = Section("Sensitivity", text, folded=folded, pictures=drawn, files=files)
-    return section if drawn else None
+        folded={
+            f"{system}'s {metric} by {setting}": table.dropna(axis=1).map("{:.4f}".format)
+            for (system, setting), table in tables.items()
+        },
+        pictures=[pictures.sensitivity(metric, tables)],
+        files={
+            f"sensitivity_{setting.partition('.')[2]}": table
+            for (_, setting), table in tables.items()
+        },
+    )
 
 
 def _planted(compared: Compared) -> Section | None:
@@ -322,21 +329,13 @@ def _map(compared: Compared) -> Section | None:
         return None
     found = map_of(compared.reference)
     count = len(found.nearest)
-    chance = 1 / count
-    if found.own > (1 + chance) / 2:
-        means = (
-            "so each interest has a cloud of its own and stands for the same tastes in most users"
-        )
-    else:
-        means = (
-            "so the clouds lie in each other: what an interest stands for differs from user to user"
-        )
     text = (
         f"A grey dot is an item of {name}, a coloured mark one of the {count} interests of a user; "
-        "both are directions, seen along the two axes in which the items differ most "
+        "both are directions, seen along the two axes in which the interests differ most "
         f"({found.spread:.0%} of their variance). An interest recommends the items in whose "
-        f"direction it points. {found.own:.0%} of the marks are nearest to the centre of the cloud "
-        f"of their own number, where chance would have {chance:.0%}: {means}."
+        f"direction it points. In all dimensions, {found.own:.0%} of the marks are nearest to the "
+        "centre of the cloud of their own number. If an interest stood for the same tastes in all "
+        f"users, all would be; if its number meant nothing, {1 / count:.0%}."
     )
     points = [
         f"Interest {k + 1} points at {listed([f'“{compared.title(item)}”' for item in items])}."
@@ -353,13 +352,19 @@ def _case(compared: Compared) -> Section | None:
     known = np.array([bool(title) for title in compared.titles]) if compared.titles else None
     found = case(trained, settings.case_user, known)
     target = compared.title(found.target)
-    is_helped = found.place < found.place_without
-    helps = "helps" if is_helped else "does not help"
+    is_helped = found.place < min(found.place_alike, found.place_without)
+    if is_helped:
+        helps = "the predictor helps"
+    elif found.place < found.place_without:
+        helps = "adding the interests up helps, and predicting their weights does not"
+    else:
+        helps = "the predictor does not help"
     chosen = ", chosen because the predictor helps," * (is_helped and settings.case_user is None)
     text = (
         f"User {found.user}{chosen} went on to “{target}”. With the interests weighed as "
-        f"{settings.references[0]} expects them, it is at place {found.place:,} of all items; by "
-        f"the best-matching interest alone, at {found.place_without:,}: the predictor {helps}."
+        f"{settings.references[0]} expects them, it is at place {found.place:,} of all items; with "
+        f"all of them weighed alike, at {found.place_alike:,}; by the best-matching interest "
+        f"alone, at {found.place_without:,}: {helps}."
     )
     if compared.titles is None:
         text += " Items go by their ids: titles are shown where the setting titles names a file."
