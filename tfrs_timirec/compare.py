@@ -49,11 +49,15 @@ def compare(settings: "ComparisonSettings", source: str) -> None:
         settings: Of the comparison.
         source: Where they come from, for the errors.
     """
-    from tfrs_timirec.comparison.settings import make_plan
+    import pyarrow as pa
+
+    from tfrs_timirec.comparison.settings import make_plan, read_titles
     from tfrs_timirec.comparison.trainings import train_missing
     from tfrs_timirec.files import locked
 
     plan = make_plan(settings, source)
+    # What is wrong with them is told before the trainings.
+    read_titles(settings, pa.array([], pa.string()))
     try:
         with locked(Path(settings.out)):
             train_missing(plan.entries, settings.jobs)

@@ -1,6 +1,7 @@
 """A recommender as one object: fitted, asked, explained, saved, updated and exported."""
 
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -213,8 +214,8 @@ class Recommender:
             workers: Who train together, from `tfrs_timirec.training.workers.join()`; each calls
                 `fit` with the same arguments. The chief alone writes `run` and evaluates.
             pretrained: The folder of a finished run of the first phase's system, as ComiRec is
-                TiMiRec's, on the same log; its weights take the place of the first phase, whatever
-                its objective and dropout were. None trains all phases.
+                TiMiRec's, on the same log and by the same metric; its weights take the place of
+                the first phase, whatever its objective and dropout were. None trains all phases.
 
         Returns:
             Itself.
@@ -391,7 +392,7 @@ class Recommender:
         settings, table = self._source(log)
         grown = data.load(settings.data, settings.seed, table).after(before)
         learning = _of_everything(settings) if self._refitted else settings
-        attributes = _attributes(learning, grown.item_ids)
+        attributes = _attributes(_without_lost_titles(learning), grown.item_ids)
         _fix_chance(learning)
         task, system = _untrained(grown, learning)
         take_over(system, self.system, task)
@@ -430,7 +431,8 @@ class Recommender:
                 skipped in histories. None evaluates on what was held out in training.
             titles: A CSV, TSV, Parquet, typed-header or MovieLens `.dat` file with the categories
                 of the items, from which the diversity of lists and their calibration follow; None
-                uses the setting of that name, as for the others.
+                uses the setting of that name, as for the others, and does without if that file
+                has gone, with a warning.
             titles_id_column: Its column of the item's id.
             categories_column: Its column of the categories.
 
@@ -463,6 +465,8 @@ class Recommender:
             "categories_column": categories_column,
         }
         given = {name: value for name, value in named.items() if value is not None}
+        if titles is None:
+            settings = _without_lost_titles(settings)
         settings = checked(replace(settings, evaluation=replace(settings.evaluation, **given)))
         attributes = _attributes(settings, self.sequences.item_ids)
         task = Task.of(store, settings, "times" in self.system.tower_inputs)
@@ -935,6 +939,20 @@ def _judge(
     """The metrics of systems and of popularity, and the ranks of the test targets."""
     cutoffs = settings.evaluation.cutoffs
     return judge(systems, _popularity(counts), counts, task, cutoffs, attributes)
+
+
+def _without_lost_titles(settings: Settings) -> Settings:
+    """The settings without a file of titles that has gone since: a model must not need it."""
+    titles = settings.evaluation.titles
+    if titles is None or Path(titles).exists():
+        return settings
+    warnings.warn(
+        f"The titles {titles} of the training are not there, so that nothing is said of diversity "
+        "and miscalibration: name the file's new place with titles.",
+        stacklevel=3,
+    )
+    without = replace(settings.evaluation, titles=None, categories_column=None)
+    return replace(settings, evaluation=without)
 
 
 def _attributes(settings: Settings, item_ids: pa.Array) -> Attributes | None:

@@ -13,7 +13,7 @@ from tfrs_timirec.audit import baselines as module
 from tfrs_timirec.audit.baselines import baselines
 from tfrs_timirec.data.splits import Split
 from tfrs_timirec.data.task import Task
-from tfrs_timirec.evaluation.metrics import metric
+from tfrs_timirec.evaluation.metrics import BEYOND, metric
 
 # Of so few items, all are among the first ten.
 METRICS = ("HR@2", "NDCG@2", "MRR")
@@ -42,7 +42,7 @@ def ranks_by_hand(users, training_end, validation_end):
             score = {o: (follows[history[-1], o], count[o]) for o in (*others, target)}
             near = [score[other] >= score[target] for other in others]
             own = [o for o in dict.fromkeys(history[::-1]) if o == target or o not in targets]
-            repeat = own.index(target) if target in own else ITEMS
+            repeat = own.index(target) if target in own else BEYOND
             ranks.append((number, sum(popular), repeat, sum(near)))
     return np.array(ranks, int).reshape(-1, 4).T
 

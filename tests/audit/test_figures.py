@@ -143,6 +143,8 @@ def test_a_log_without_times_and_one_with_a_single_time_say_what_they_cannot():
     assert without.times is without.temporal is without.log.duplicates is None
     assert ["without times" in sentence for sentence in without.unsaid] == [True]
     assert set(tables(without)) == {"The log", "Leave-one-out"}
-    at_once = audit(store_of(users, 3, [[7] * 3] * 2), SETTINGS)
+    at_once = audit(store_of(users, 3, [[7] * 3] * 2), DataSettings(source="log.csv"))
     assert at_once.temporal is None and at_once.times.test_ties == 1
-    assert ["data.validation_from" in sentence for sentence in at_once.unsaid] == [True]
+    assert ["are the same time, 7:" in sentence for sentence in at_once.unsaid] == [True]
+    (times,) = (row for row in tables(at_once)["The log"] if row.name == "Times")
+    assert times.meaning == "All of them the same."

@@ -18,6 +18,7 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from tests.processes import PATIENCE, ROOT, Popen
+from tfrs_timirec import compare as command
 from tfrs_timirec.compare import _main
 from tfrs_timirec.comparison import trainings
 from tfrs_timirec.comparison.interests import distribution, jensen_shannon
@@ -263,6 +264,16 @@ def test_trainings_at_a_time_share_the_cores(monkeypatch):
             "c.yaml, A: its evaluation.cutoffs differ",
         ),
         ({"ablations": {"A": {"model": {"num_interests": 3}}}}, "'A' stands for two trainings"),
+        ({"ablations": {"../B": {}}}, "'../B' is a system's name, and so that of a folder"),
+        ({"ablations": {" ": {}}}, "' ' is a system's name"),
+        (
+            {"systems": {"A": {"model": {"system": "sasrec"}}}, "case_user": "u"},
+            "case_user is 'u', but the first reference, 'A', predicts no interests",
+        ),
+        (
+            {"sensitivity": {"A": {"evaluation.negatives": [9]}}},
+            "A negatives=9: its evaluation.negatives differ",
+        ),
         ({"sensitivity": {"C": {"model.temperature": [1.0]}}}, "'C', which is not a system"),
         ({"sensitivity": {"A": {"model.temperature": []}}}, "needs a value or more"),
         ({"sensitivity": {"A": {"learning_rate": [1.0]}}}, "'learning_rate': name a setting with"),
@@ -315,6 +326,22 @@ def test_who_was_trained_for_fewer_epochs_is_trained_on(monkeypatch, tmp_path):
     assert trained == [longer(entry)]
     with pytest.raises(UserError, match="B-0 had fewer epochs, and only its last"):
         train_missing([longer(of_two_phases)], 1)
+
+
+def test_titles_that_are_none_are_told_before_the_trainings(tmp_path):
+    given = {"systems": {"A": {}}, "references": ["A"], "titles": str(tmp_path / "none.csv")}
+    folders = {"runs": str(tmp_path / "runs"), "out": str(tmp_path / "report")}
+    with pytest.raises(UserError, match="none.csv cannot be read"):
+        command.compare(ComparisonSettings(DEFAULT, **given, **folders), "c.yaml")
+    assert not list(tmp_path.iterdir())
+
+
+def test_values_that_are_close_are_several_trainings():
+    values = [0.00123456, 0.001234561]
+    varied = {"A": {"training.learning_rate": values}}
+    settings = ComparisonSettings(DEFAULT, {"A": {}}, references=["A"], sensitivity=varied, seeds=1)
+    plan = make_plan(settings, "c.yaml")
+    assert [e.settings.training.learning_rate for e in plan.entries[1:]] == values
 
 
 def test_the_sensitivity_to_a_setting_that_is_null_by_default():

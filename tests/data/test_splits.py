@@ -126,6 +126,13 @@ TIMES = [[3, 5, 8], [4, 9]]
             "its column of times, or data.split to leave_one_out.",
         ),
         (
+            [[70, 70], [70, 70, 70]],
+            0.8,
+            0.9,
+            "data.validation_from (0.8) and data.test_from (0.9) are the same time, 70: choose "
+            "points farther apart, or set data.split to leave_one_out.",
+        ),
+        (
             TIMES,
             "last May",
             0.9,

@@ -221,6 +221,20 @@ def test_categories_stand_between_bars_or_as_the_header_says_between_spaces(tmp_
     assert read_categories(ExportSettings(), ids) is None
 
 
+@pytest.mark.parametrize("ending", ["tsv", "csv"])
+def test_what_is_in_every_row_is_no_delimiter(tmp_path, ending):
+    path, mark = tmp_path / f"kinds.{ending}", {"tsv": "\t", "csv": ","}[ending]
+    rows = [("item_id", "title", "kind"), *((f"{i}", f"T {i}; U", "a|b, c|d") for i in range(9))]
+    quote = '"' * (ending == "csv")
+    path.write_text("".join(mark.join(f"{quote}{c}{quote}" for c in row) + "\n" for row in rows))
+    settings = ExportSettings(titles=str(path), categories_column="kind")
+    assert read_categories(settings, pa.array([1])) == [["a", "b, c", "d"]]
+    assert read_metadata(settings, "title", pa.array([1])) == ["T 1; U"]
+    path.write_text("")
+    with pytest.raises(UserError, match="begin with an empty line: give a line of names"):
+        read_categories(settings, pa.array([1]))
+
+
 def test_a_name_that_reads_like_a_pattern_is_one_file(tmp_path):
     for name in ("movies1", "movies[1]"):
         (tmp_path / f"{name}.csv").write_text(f"item_id,title\n1,{name}\n")

@@ -1,6 +1,7 @@
 """What an evaluation finds beside the metrics of the test, and how it is printed."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -55,6 +56,24 @@ def test_a_training_with_categories_keeps_what_follows_from_them(
     assert kept == model.metrics
     assert kept["lists"]["popularity"].keys() > {"Diversity@5", "Miscalibration@20"}
     assert kept["interests"] == {}
+
+
+def test_categories_that_have_gone_since_the_training_are_not_needed(
+    kinds, frame, columns, tiny, eagerly, tmp_path
+):
+    lost = tmp_path / "lost.csv"
+    lost.write_bytes(Path(kinds["titles"]).read_bytes())
+    model = Recommender("popularity", **tiny, **{**kinds, "titles": str(lost)})
+    with eagerly():
+        model.fit(frame, **columns, silent=True)
+        assert "Diversity@5" in model.evaluate()["lists"]["popularity"]
+        lost.unlink()
+        with pytest.warns(UserWarning, match="lost.csv of the training are not there"):
+            found = model.evaluate()
+        assert "Diversity@5" not in found["lists"]["popularity"]
+        with pytest.warns(UserWarning, match="lost.csv"):
+            model.update(frame, silent=True)
+        assert "Diversity@5" in model.evaluate(**kinds)["lists"]["popularity"]
 
 
 def test_the_command_prints_what_there_is_of_each(saved, kinds, eagerly, capsys):

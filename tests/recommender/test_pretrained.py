@@ -73,6 +73,12 @@ def test_a_first_phase_of_everything(frame, columns, tiny, tmp_path, eager):
         ("gru4rec", {}, "comirec", "gru4rec has no first phase"),
         ("timirec", {"pretraining": False}, "comirec", "timirec has no first phase"),
         ("timirec", {"num_interests": 3}, "comirec", "num_interests is 2 there and would be 3"),
+        (
+            "timirec",
+            {"num_interests": 2, "metric": "HR@10"},
+            "comirec",
+            "evaluation.metric is 'HR@5' there and would be 'HR@10' here",
+        ),
         ("timirec", {}, "popularity", "'popularity' there and would be 'comirec'"),
         ("timirec", {}, "nothing", "nothing is not a finished run"),
     ],

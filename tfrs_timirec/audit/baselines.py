@@ -7,7 +7,7 @@ import numpy as np
 
 from tfrs_timirec.data.instances import Instances
 from tfrs_timirec.data.task import Task
-from tfrs_timirec.evaluation.metrics import metric
+from tfrs_timirec.evaluation.metrics import BEYOND, metric
 
 METRICS = ("HR@10", "NDCG@10")
 # Neighbours are up to this many steps after an item, and count 60 divided by the steps: whole
@@ -163,7 +163,7 @@ def _tested(part: Task) -> Instances:
 def _repeat_ranks(part: Task, tested: Instances) -> np.ndarray:
     """The user's items that came after each target in the history, int64 [targets].
 
-    Other targets are not counted; for a target that the history lacks, it is all items.
+    Other targets are not counted; a target that the history lacks is beyond all cutoffs.
     """
     store = part.store
     stride = store.num_items + 1
@@ -178,4 +178,4 @@ def _repeat_ranks(part: Task, tested: Instances) -> np.ndarray:
     before = np.cumsum(rivals)
     place = np.searchsorted(had, targets).clip(max=len(had) - 1)
     after = before[tested.end] - before[newest[place]]
-    return np.where(had[place] == targets, after, store.num_items)
+    return np.where(had[place] == targets, after, BEYOND)

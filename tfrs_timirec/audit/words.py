@@ -58,13 +58,14 @@ def tables(audit: Audit) -> dict[str, list[Row]]:
     }
     if times:
         first, last = (date_of(time) or f"{time:,}" for time in (times.first, times.last))
+        apart = f"multiples of {times.step:,} apart" if times.step else "the same"
         found["The log"] += [
             Row(
                 "Duplicates",
                 percent(log.duplicates or 0),
                 "Interactions with the user, item and time of another one.",
             ),
-            Row("Times", f"{first} to {last}", f"All of them multiples of {times.step:,} apart."),
+            Row("Times", f"{first} to {last}", f"All of them {apart}."),
             Row(
                 "Ties",
                 percent(times.tied),

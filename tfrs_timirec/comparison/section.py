@@ -7,9 +7,7 @@ import pandas as pd
 
 from tfrs_timirec.comparison.interests import Trained
 from tfrs_timirec.comparison.results import differences, headline, read_metrics
-from tfrs_timirec.comparison.settings import ComparisonSettings, Entry, Plan
-from tfrs_timirec.data.metadata import read_metadata
-from tfrs_timirec.export.settings import ExportSettings
+from tfrs_timirec.comparison.settings import ComparisonSettings, Entry, Plan, read_titles
 from tfrs_timirec.pages.pictures import Picture
 
 
@@ -92,8 +90,7 @@ class Compared:
     @cached_property
     def titles(self) -> list[str] | None:
         """The items' titles, "" where there is none; None without a file of them."""
-        file = ExportSettings(titles=self.settings.titles)
-        return read_metadata(file, self.settings.titles_column, self.reference.store.item_ids)
+        return read_titles(self.settings, self.reference.store.item_ids)
 
     def title(self, item: int) -> str:
         """What an item, numbered from 1, is called; its id if nothing is known."""

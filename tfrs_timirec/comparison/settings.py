@@ -4,8 +4,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
+import pyarrow as pa
+
 from tfrs_timirec.config import Settings, check_fields, checked, settings_from
+from tfrs_timirec.data.metadata import read_metadata
 from tfrs_timirec.errors import UserError
+from tfrs_timirec.export.settings import ExportSettings
 from tfrs_timirec.ranges import Count, Few
 
 
@@ -44,6 +48,19 @@ class ComparisonSettings:
     runs: str = "runs/compared"
     out: str = "report"
     jobs: Few = 2
+
+
+def read_titles(settings: ComparisonSettings, item_ids: pa.Array) -> list[str] | None:
+    """The items' titles for the case study, "" where there is none; None without a file of them.
+
+    Args:
+        settings: Of the comparison.
+        item_ids: The catalogue's ids, index 1 first.
+
+    Raises:
+        UserError: If the file cannot be read or lacks a column.
+    """
+    return read_metadata(ExportSettings(titles=settings.titles), settings.titles_column, item_ids)
 
 
 @dataclass(frozen=True)
@@ -97,9 +114,9 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
         source: Where they come from, for the errors.
 
     Raises:
-        UserError: If a field is out of its range, there is no system, the reference is none, a
-            system's settings are wrong, name data of its own or leave nothing to compare by, or
-            two trainings would be one run.
+        UserError: If a field is out of its range, there is no system, the reference is none or has
+            no case to study, a system's name is none for a folder, its settings are wrong, name
+            data of its own or leave nothing to compare by, or two trainings would be one run.
     """
     check_fields(settings, skip=["base"])
     checked(settings.base)
@@ -126,6 +143,11 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
         }
 
     def entries(name: str, changes: dict) -> list[Entry]:
+        if not name.strip() or not name.isprintable() or "/" in name or len(name.encode()) > 200:
+            raise UserError(
+                f"{source}: {name!r} is a system's name, and so that of a folder: give it one of "
+                "at most 200 letters, without a slash."
+            )
         if "seed" in changes:
             raise UserError(f"{source}, {name}: seed is the comparison's to give; leave it out.")
         values = _merged(_base_for(settings.base, changes), changes)
@@ -135,7 +157,10 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
                 f"{source}, {name}: data.split is none, which leaves nothing to compare by; choose "
                 "another one."
             )
-        tested = asked_of(typed) if name in {**settings.systems, **settings.ablations} else {}
+        tested = asked_of(typed)
+        if name not in {**settings.systems, **settings.ablations}:
+            # A sensitivity may be one to the data.
+            del tested["its data"]
         for what, value in tested.items():
             if value != asked_of(settings.base)[what]:
                 raise UserError(
@@ -169,17 +194,16 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
                     f"{source}: the sensitivity of two systems to {setting}: leave one out."
                 )
             # A value that a system has anyway is not trained twice.
+            whole = [int(value) if float(value).is_integer() else value for value in values]
             sensitivity[setting] = [
                 next((same for same in systems if same.settings == entry.settings), entry)
-                for value in values
+                for value in whole
                 for entry in entries(
-                    f"{system} {key}={value:g}",
-                    _merged(
-                        settings.systems[system],
-                        {section: {key: int(value) if float(value).is_integer() else value}},
-                    ),
+                    f"{system} {key}={value}",
+                    _merged(settings.systems[system], {section: {key: value}}),
                 )
             ]
+    _check_case(settings, systems, source)
     plan = Plan(systems, group(settings.ablations), sensitivity)
     trained = plan.entries
     for entry in [*plan.systems, *plan.ablations]:
@@ -189,6 +213,21 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
                 "another name."
             )
     return plan
+
+
+def _check_case(settings: ComparisonSettings, systems: list[Entry], source: str) -> None:
+    # Systems import Keras, which takes seconds.
+    from tfrs_timirec.models.distillation import Distilled
+    from tfrs_timirec.models.systems import SYSTEMS
+
+    reference = next(entry for entry in systems if entry.name == settings.references[0])
+    system = reference.settings.model.system
+    if settings.case_user is not None and not issubclass(SYSTEMS[system], Distilled):
+        raise UserError(
+            f"{source}: case_user is {settings.case_user!r}, but the first reference, "
+            f"{reference.name!r}, predicts no interests to study: leave case_user out, or name "
+            "another reference first."
+        )
 
 
 def _base_for(base: Settings, changes: dict) -> dict:

@@ -94,7 +94,13 @@ def _rows(path: Path) -> duckdb.DuckDBPyRelation:
     if path.suffix == ".parquet":
         return duckdb.read_parquet(name)
     if path.suffix != ".dat":
-        return duckdb.read_csv(name, all_varchar=True, header=True)
+        with path.open(encoding="utf-8", errors="replace") as file:
+            header = file.readline()
+        if not header.strip():
+            raise UserError(f"The titles {path} begin with an empty line: give a line of names.")
+        # Whatever else is in every row, as the bars between categories are, is no delimiter.
+        delimiter = next((mark for mark in "\t," if mark in header), None)
+        return duckdb.read_csv(name, all_varchar=True, header=True, delimiter=delimiter)
     try:
         path.read_text("utf-8")
         encoding = "utf-8"

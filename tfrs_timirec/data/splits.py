@@ -48,6 +48,12 @@ def split_of(store: SequenceStore, settings: DataSettings) -> Split:
         )
     names = ("validation_from", "test_from")
     validation, test = (_point(store.times, getattr(settings, name), name) for name in names)
+    if validation == test and settings.validation_from != settings.test_from:
+        raise UserError(
+            f"data.validation_from ({settings.validation_from}) and data.test_from "
+            f"({settings.test_from}) are the same time, {_told(int(test))}: choose points farther "
+            "apart, or set data.split to leave_one_out."
+        )
     if validation >= test:
         raise UserError(
             f"data.validation_from ({settings.validation_from}) is not before data.test_from "

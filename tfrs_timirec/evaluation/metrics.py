@@ -5,6 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+# A rank that no cutoff reaches.
+BEYOND = 2**31
+
 
 def metric_names(cutoffs: Sequence[int], several: bool) -> list[str]:
     """The names of the metrics to report.

@@ -3,11 +3,9 @@
 import numpy as np
 
 from tfrs_timirec.data.instances import Instances
+from tfrs_timirec.evaluation.metrics import BEYOND
 from tfrs_timirec.evaluation.ranking import Ranker
 from tfrs_timirec.models.base import SequentialRecommender
-
-# A rank that no cutoff reaches.
-BEYOND = 2**31
 
 
 def protocol_ranks(

@@ -97,8 +97,8 @@ class Run:
     def check_pretrained(self, settings: Settings, model: ModelSettings | None) -> None:
         """Checks that the run is the first phase of a training with these settings.
 
-        How it was trained, with which objective and dropout, may differ; what it learned from and
-        its shape may not.
+        How it was trained, with which objective and dropout, may differ; what it learned from, its
+        shape and the metric that its epochs were chosen by may not.
 
         Args:
             settings: Of the training that is to go on from the run.
@@ -117,8 +117,19 @@ class Run:
         if not (self.model if without else self.folder / _METRICS).exists():
             raise UserError(f"{self.folder} is not a finished run: train it first.")
         there = self.settings()
-        ours = flat({"data": asdict(settings.data), "model": asdict(model)})
-        theirs = flat({"data": asdict(there.data), "model": asdict(there.model)})
+
+        # Metrics of another kind cannot be put beside those of the second phase.
+        judged = ("metric", "protocol", "negatives")
+        ours, theirs = (
+            flat(
+                {
+                    "data": asdict(of.data),
+                    "model": asdict(shape),
+                    "evaluation": {name: getattr(of.evaluation, name) for name in judged},
+                }
+            )
+            for of, shape in ((settings, model), (there, there.model))
+        )
         for name, value in ours.items():
             if name not in ELSEWHERE | _OBJECTIVE and value != theirs.get(name):
                 raise UserError(
