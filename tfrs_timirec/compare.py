@@ -56,7 +56,7 @@ def compare(settings: "ComparisonSettings", source: str) -> None:
     from tfrs_timirec.files import locked
 
     plan = make_plan(settings, source)
-    # What is wrong with them is told before the trainings.
+    # A file or column that is missing is told before the trainings.
     read_titles(settings, pa.array([], pa.string()))
     try:
         with locked(Path(settings.out)):

@@ -1,5 +1,6 @@
 """`python -m tfrs_timirec.evaluate MODEL`: evaluates a trained recommender again."""
 
+import warnings
 from pathlib import Path
 
 from tfrs_timirec.commands import program
@@ -41,6 +42,8 @@ def evaluate(folder: Path, log: str | None = None, **named: str | None) -> None:
     from tfrs_timirec.quiet import quieten_xla
 
     quieten_xla()
+    # Where in the code it is said tells who typed a command nothing.
+    warnings.formatwarning = lambda message, *place: f"warning: {message}\n"
     from tfrs_timirec.evaluation.report import print_metrics
     from tfrs_timirec.evaluation.tables import print_tables
     from tfrs_timirec.recommender import Recommender

@@ -373,7 +373,7 @@ class Recommender:
         New users and items get a place; all others keep theirs. Each phase learns from the new
         interactions and as many old ones, without validation, and sees about a thirteenth of what
         the training saw. What the log's split holds out is not learned from, except after `refit`,
-        when nothing is held out.
+        when nothing is held out. A file of titles that has gone is done without, with a warning.
 
         Args:
             log: All interactions, old and new, as for `fit`, with the same columns.
@@ -944,11 +944,11 @@ def _judge(
 def _without_lost_titles(settings: Settings) -> Settings:
     """The settings without a file of titles that has gone since: a model must not need it."""
     titles = settings.evaluation.titles
-    if titles is None or Path(titles).exists():
+    if titles is None or settings.data.split == "none" or Path(titles).exists():
         return settings
     warnings.warn(
-        f"The titles {titles} of the training are not there, so that nothing is said of diversity "
-        "and miscalibration: name the file's new place with titles.",
+        f"The training's file of titles, {titles}, is gone, so diversity and miscalibration are "
+        "left out; an evaluation takes its new path as titles.",
         stacklevel=3,
     )
     without = replace(settings.evaluation, titles=None, categories_column=None)

@@ -264,8 +264,9 @@ def test_trainings_at_a_time_share_the_cores(monkeypatch):
             "c.yaml, A: its evaluation.cutoffs differ",
         ),
         ({"ablations": {"A": {"model": {"num_interests": 3}}}}, "'A' stands for two trainings"),
-        ({"ablations": {"../B": {}}}, "'../B' is a system's name, and so that of a folder"),
-        ({"ablations": {" ": {}}}, "' ' is a system's name"),
+        ({"ablations": {"../B": {}}}, "'../B' names a folder: give a name"),
+        ({"ablations": {5: {}}}, "5 names a folder"),
+        ({"ablations": {" ": {}}}, "' ' names a folder"),
         (
             {"systems": {"A": {"model": {"system": "sasrec"}}}, "case_user": "u"},
             "case_user is 'u', but the first reference, 'A', predicts no interests",
@@ -328,7 +329,7 @@ def test_who_was_trained_for_fewer_epochs_is_trained_on(monkeypatch, tmp_path):
         train_missing([longer(of_two_phases)], 1)
 
 
-def test_titles_that_are_none_are_told_before_the_trainings(tmp_path):
+def test_titles_that_are_missing_are_told_before_the_trainings(tmp_path):
     given = {"systems": {"A": {}}, "references": ["A"], "titles": str(tmp_path / "none.csv")}
     folders = {"runs": str(tmp_path / "runs"), "out": str(tmp_path / "report")}
     with pytest.raises(UserError, match="none.csv cannot be read"):

@@ -13,7 +13,8 @@ import pytest
 
 from tests.browser import chromium, opened, screens
 from tfrs_timirec import Recommender
-from tfrs_timirec.comparison.interests import Trained, case
+from tfrs_timirec.comparison import sections as module
+from tfrs_timirec.comparison.interests import Trained, case, map_of
 from tfrs_timirec.comparison.page import html, write_report
 from tfrs_timirec.comparison.pictures import curve
 from tfrs_timirec.comparison.section import Compared, Section
@@ -196,6 +197,31 @@ def test_the_case_of_a_given_user(compared):
         SECTIONS[-1](Compared(replace(settings, case_user="u99"), plan))
 
 
+@pytest.mark.parametrize(
+    ("alike", "without", "said"),
+    [
+        (4, 5, "chosen because the predictor helps, went on"),
+        (3, 5, "at 5: adding the interests up helps, and predicting their weights does not."),
+        (9, 3, "at 3: the predictor does not help."),
+    ],
+)
+def test_what_helps_in_the_case_is_told(compared, monkeypatch, alike, without, said):
+    places = {"place": 3, "place_alike": alike, "place_without": without}
+    monkeypatch.setattr(module, "case", lambda *given: replace(case(*given), **places))
+    assert said in SECTIONS[-1](Compared(*compared)).text
+
+
+def test_the_map_is_seen_along_the_axes_of_the_interests(compared):
+    settings, plan = compared
+    found = map_of(Compared(settings, plan).reference)
+    spread = found.interests.reshape(-1, 2)
+    np.testing.assert_allclose(spread.mean(axis=0), 0, atol=1e-6)
+    # Principal axes: the first has the most, and what they show has nothing in common.
+    (first, between), (_, second) = np.cov(spread.T)
+    assert first > second and between == pytest.approx(0, abs=1e-6)
+    assert 0 < found.spread <= 1
+
+
 def test_the_place_in_the_case_is_that_of_the_evaluation(compared):
     _, plan = compared
     entry = next(entry for entry in plan.systems if entry.name == REFERENCE)
@@ -205,6 +231,12 @@ def test_the_place_in_the_case_is_that_of_the_evaluation(compared):
     # The test item of some was in their history before.
     assert any(found.target in found.history for found in cases)
     assert [found.place for found in cases] == list(users["TiMiRec full rank"] + 1)
+    targets = np.arange(len(trained.instances))
+    mean = trained.represent(targets)["interests"].mean(axis=1)
+    of_target = trained.instances.positives - 1
+    scores = trained.scores(targets, mean[:, None])
+    places = (scores >= scores[targets, of_target][:, None]).sum(axis=1)
+    assert [found.place_alike for found in cases] == list(places)
 
 
 def test_runs_of_other_settings_are_not_taken_for_these(compared):

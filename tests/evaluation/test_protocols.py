@@ -9,8 +9,8 @@ from tests.data.stores import store_of
 from tests.evaluation.fixed import Fixed
 from tfrs_timirec.config import settings_named
 from tfrs_timirec.data.task import Task
-from tfrs_timirec.evaluation.metrics import metric
-from tfrs_timirec.evaluation.protocols import BEYOND, protocol_ranks
+from tfrs_timirec.evaluation.metrics import BEYOND, metric
+from tfrs_timirec.evaluation.protocols import protocol_ranks
 from tfrs_timirec.evaluation.ranking import Ranker
 from tfrs_timirec.evaluation.report import metrics_of, print_metrics, summarise
 from tfrs_timirec.models.popularity import Popularity, PopularitySettings

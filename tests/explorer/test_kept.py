@@ -231,7 +231,7 @@ def test_what_is_in_every_row_is_no_delimiter(tmp_path, ending):
     assert read_categories(settings, pa.array([1])) == [["a", "b, c", "d"]]
     assert read_metadata(settings, "title", pa.array([1])) == ["T 1; U"]
     path.write_text("")
-    with pytest.raises(UserError, match="begin with an empty line: give a line of names"):
+    with pytest.raises(UserError, match="are empty: give a line of names and rows"):
         read_categories(settings, pa.array([1]))
 
 

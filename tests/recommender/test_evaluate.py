@@ -68,7 +68,7 @@ def test_categories_that_have_gone_since_the_training_are_not_needed(
         model.fit(frame, **columns, silent=True)
         assert "Diversity@5" in model.evaluate()["lists"]["popularity"]
         lost.unlink()
-        with pytest.warns(UserWarning, match="lost.csv of the training are not there"):
+        with pytest.warns(UserWarning, match="lost.csv, is gone, so diversity and"):
             found = model.evaluate()
         assert "Diversity@5" not in found["lists"]["popularity"]
         with pytest.warns(UserWarning, match="lost.csv"):

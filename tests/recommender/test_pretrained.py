@@ -73,11 +73,18 @@ def test_a_first_phase_of_everything(frame, columns, tiny, tmp_path, eager):
         ("gru4rec", {}, "comirec", "gru4rec has no first phase"),
         ("timirec", {"pretraining": False}, "comirec", "timirec has no first phase"),
         ("timirec", {"num_interests": 3}, "comirec", "num_interests is 2 there and would be 3"),
-        (
-            "timirec",
-            {"num_interests": 2, "metric": "HR@10"},
-            "comirec",
-            "evaluation.metric is 'HR@5' there and would be 'HR@10' here",
+        *(
+            (
+                "timirec",
+                {"num_interests": 2, name: here},
+                "comirec",
+                f"evaluation.{name} is {there!r} there and would be {here!r} here",
+            )
+            for name, there, here in (
+                ("metric", "HR@5", "HR@10"),
+                ("protocol", "sampled", "full"),
+                ("negatives", 20, 19),
+            )
         ),
         ("timirec", {}, "popularity", "'popularity' there and would be 'comirec'"),
         ("timirec", {}, "nothing", "nothing is not a finished run"),
@@ -86,7 +93,7 @@ def test_a_first_phase_of_everything(frame, columns, tiny, tmp_path, eager):
 def test_a_run_of_something_else_is_told(
     frame, columns, tiny, runs, tmp_path, system, changes, first, said
 ):
-    untrained = Recommender(system, **tiny, **changes)
+    untrained = Recommender(system, **{**tiny, **changes})
     with pytest.raises(UserError, match=said):
         untrained.fit(frame, **columns, run=tmp_path / "run", pretrained=runs / first)
     assert not (tmp_path / "run").exists()

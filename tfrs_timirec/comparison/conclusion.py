@@ -95,7 +95,7 @@ def _highest(setting: str, metric: str, by_value: pd.Series) -> str:
         return f"Whatever {setting}, {metric} is {highest}."
 
     def at(value: str) -> str:
-        return f"{listed([f'{v:g}' for v in told.index[told == value]])} ({value})"
+        return f"{listed([f'{v:.9g}' for v in told.index[told == value]])} ({value})"
 
     return f"By {setting}, {metric} is highest at {at(highest)} and lowest at {at(lowest)}."
 

@@ -88,7 +88,7 @@ def forest(differences: pd.DataFrame, references: Sequence[str], among: dict[str
         "The difference of the means and its 95 % interval. Filled marks are differences that are "
         "told apart after Holm's correction, hollow ones are not; an arrow is beyond the axis.",
         f"{len(differences)} differences with 95 % intervals, from {smallest:+.4f} to "
-        f"{largest:+.4f}; {apart} are told apart. The table of the tests has each.",
+        f"{largest:+.4f}; told apart: {apart}. The table of the tests has each.",
         draw,
         (4.6, 1.2 + sum(0.32 * count + 0.3 for count in rows)),
         nrows=len(seen),
@@ -198,12 +198,12 @@ def sensitivity(metric: str, tables: dict[tuple[str, str], pd.DataFrame]) -> Pic
             style = {"color": SERIES[0], "ecolor": INK, "marker": "o", "capsize": 4}
             error = None if deviations.isna().all() else deviations
             axes.errorbar(places, table["mean"], error, **style)
-            axes.set_xticks(places, [f"{value:g}" for value in table.index])
+            axes.set_xticks(places, [f"{value:.9g}" for value in table.index])
             axes.set(xlabel=f"{setting} of {system}", ylabel=f"test {metric}")
 
     said = [
         f"{metric} of {system} by {setting}: "
-        + "; ".join(f"{mean:.4f} at {value:g}" for value, mean in table["mean"].items())
+        + "; ".join(f"{mean:.4f} at {value:.9g}" for value, mean in table["mean"].items())
         for (system, setting), table in tables.items()
     ]
     size, grid = (4.6, 2.4 * len(tables)), {"nrows": len(tables), "sharey": True, "squeeze": False}

@@ -7,9 +7,7 @@ from typing import Literal
 import pyarrow as pa
 
 from tfrs_timirec.config import Settings, check_fields, checked, settings_from
-from tfrs_timirec.data.metadata import read_metadata
 from tfrs_timirec.errors import UserError
-from tfrs_timirec.export.settings import ExportSettings
 from tfrs_timirec.ranges import Count, Few
 
 
@@ -60,6 +58,10 @@ def read_titles(settings: ComparisonSettings, item_ids: pa.Array) -> list[str] |
     Raises:
         UserError: If the file cannot be read or lacks a column.
     """
+    # They import DuckDB, which takes half a second.
+    from tfrs_timirec.data.metadata import read_metadata
+    from tfrs_timirec.export.settings import ExportSettings
+
     return read_metadata(ExportSettings(titles=settings.titles), settings.titles_column, item_ids)
 
 
@@ -114,10 +116,15 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
         source: Where they come from, for the errors.
 
     Raises:
-        UserError: If a field is out of its range, there is no system, the reference is none or has
-            no case to study, a system's name is none for a folder, its settings are wrong, name
-            data of its own or leave nothing to compare by, or two trainings would be one run.
+        UserError: If a field is out of its range, there is no system, a reference is not a system,
+            a case is asked for without a predictor, a name cannot be a folder's, a system's
+            settings are wrong, name data of its own or leave nothing to compare by, or two
+            trainings would be one run.
     """
+    # Systems import Keras, which takes seconds.
+    from tfrs_timirec.models.distillation import Distilled
+    from tfrs_timirec.models.systems import SYSTEMS
+
     check_fields(settings, skip=["base"])
     checked(settings.base)
     if not settings.systems:
@@ -143,10 +150,11 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
         }
 
     def entries(name: str, changes: dict) -> list[Entry]:
-        if not name.strip() or not name.isprintable() or "/" in name or len(name.encode()) > 200:
+        is_name = isinstance(name, str) and name.strip() and name.isprintable()
+        if not is_name or "/" in name or len(name.encode()) > 200:
             raise UserError(
-                f"{source}: {name!r} is a system's name, and so that of a folder: give it one of "
-                "at most 200 letters, without a slash."
+                f"{source}: {name!r} names a folder: give a name of printable letters, without a "
+                "slash, of at most 200 bytes."
             )
         if "seed" in changes:
             raise UserError(f"{source}, {name}: seed is the comparison's to give; leave it out.")
@@ -176,6 +184,14 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
         return [entry for name, changes in named.items() for entry in entries(name, changes)]
 
     systems = group(settings.systems)
+    reference = next(entry for entry in systems if entry.name == settings.references[0])
+    studied = SYSTEMS[reference.settings.model.system]
+    if settings.case_user is not None and not issubclass(studied, Distilled):
+        raise UserError(
+            f"{source}: case_user is {settings.case_user!r}, but the first reference, "
+            f"{reference.name!r}, predicts no interests to study: leave case_user out, or name "
+            "another reference first."
+        )
     sensitivity = {}
     for system, varied in settings.sensitivity.items():
         if system not in settings.systems:
@@ -203,7 +219,6 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
                     _merged(settings.systems[system], {section: {key: value}}),
                 )
             ]
-    _check_case(settings, systems, source)
     plan = Plan(systems, group(settings.ablations), sensitivity)
     trained = plan.entries
     for entry in [*plan.systems, *plan.ablations]:
@@ -213,21 +228,6 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
                 "another name."
             )
     return plan
-
-
-def _check_case(settings: ComparisonSettings, systems: list[Entry], source: str) -> None:
-    # Systems import Keras, which takes seconds.
-    from tfrs_timirec.models.distillation import Distilled
-    from tfrs_timirec.models.systems import SYSTEMS
-
-    reference = next(entry for entry in systems if entry.name == settings.references[0])
-    system = reference.settings.model.system
-    if settings.case_user is not None and not issubclass(SYSTEMS[system], Distilled):
-        raise UserError(
-            f"{source}: case_user is {settings.case_user!r}, but the first reference, "
-            f"{reference.name!r}, predicts no interests to study: leave case_user out, or name "
-            "another reference first."
-        )
 
 
 def _base_for(base: Settings, changes: dict) -> dict:

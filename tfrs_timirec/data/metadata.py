@@ -94,13 +94,15 @@ def _rows(path: Path) -> duckdb.DuckDBPyRelation:
     if path.suffix == ".parquet":
         return duckdb.read_parquet(name)
     if path.suffix != ".dat":
+        # Bars between categories, as many in every row, would be taken for the delimiter.
         with path.open(encoding="utf-8", errors="replace") as file:
-            header = file.readline()
-        if not header.strip():
-            raise UserError(f"The titles {path} begin with an empty line: give a line of names.")
-        # Whatever else is in every row, as the bars between categories are, is no delimiter.
-        delimiter = next((mark for mark in "\t," if mark in header), None)
-        return duckdb.read_csv(name, all_varchar=True, header=True, delimiter=delimiter)
+            header = next((line for line in file if line.strip()), None)
+        if header is None:
+            raise UserError(f"The titles {path} are empty: give a line of names and rows of items.")
+        is_tabbed = "\t" in header and path.suffix != ".gz"
+        return duckdb.read_csv(
+            name, all_varchar=True, header=True, delimiter="\t" if is_tabbed else None
+        )
     try:
         path.read_text("utf-8")
         encoding = "utf-8"

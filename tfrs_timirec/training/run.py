@@ -119,13 +119,17 @@ class Run:
         there = self.settings()
 
         # Metrics of another kind cannot be put beside those of the second phase.
-        judged = ("metric", "protocol", "negatives")
+        judged = ["metric", "protocol"]
+        if settings.evaluation.protocol == "sampled":
+            judged.append("negatives")
         ours, theirs = (
             flat(
                 {
                     "data": asdict(of.data),
                     "model": asdict(shape),
-                    "evaluation": {name: getattr(of.evaluation, name) for name in judged},
+                    "evaluation": {
+                        name: getattr(of.evaluation, name) for name in judged if not without
+                    },
                 }
             )
             for of, shape in ((settings, model), (there, there.model))
