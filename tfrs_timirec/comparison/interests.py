@@ -146,7 +146,8 @@ def case(
     Args:
         trained: TiMiRec.
         user_id: Whose; without, of a sample, the one whose target gains most places by the
-            predicted weights, over the better of what there is without them.
+            predicted weights, over the better of what there is without them; if they bring any
+            into the list that is shown, one of these.
         known: bool [items], items that say something to a reader: users who had only such are
             taken before others.
         top: Items of each list.
@@ -184,6 +185,9 @@ def case(
             for history, item in zip(histories, positive, strict=True)
         ]
         eligible = np.flatnonzero(is_known) if any(is_known) else eligible
+    # In the list that is shown the reader finds the target.
+    shown = eligible[(place <= top)[eligible] & (gain > 0)[eligible]]
+    eligible = shown if len(shown) else eligible
     row = int(eligible[gain[eligible].argmax()])
     history, interests = histories[row], given["interests"][row]
     of_history = distribution(
