@@ -27,6 +27,8 @@ def _main() -> None:
     parser.add_argument("--titles_id_column", type=str | None, help="Its column of item ids.")
     parser.add_argument("--categories_column", type=str | None, help="Its column of categories.")
     parsed = parser.parse_args().as_dict()
+    # Where in the code it is said tells who typed a command nothing.
+    warnings.formatwarning = lambda message, *place: f"warning: {message}\n"
     evaluate(parsed.pop("model"), **parsed)
 
 
@@ -42,8 +44,6 @@ def evaluate(folder: Path, log: str | None = None, **named: str | None) -> None:
     from tfrs_timirec.quiet import quieten_xla
 
     quieten_xla()
-    # Where in the code it is said tells who typed a command nothing.
-    warnings.formatwarning = lambda message, *place: f"warning: {message}\n"
     from tfrs_timirec.evaluation.report import print_metrics
     from tfrs_timirec.evaluation.tables import print_tables
     from tfrs_timirec.recommender import Recommender

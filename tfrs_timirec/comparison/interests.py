@@ -186,7 +186,7 @@ def case(
         ]
         eligible = np.flatnonzero(is_known) if any(is_known) else eligible
     # In the list that is shown the reader finds the target.
-    shown = eligible[(place <= top)[eligible] & (gain > 0)[eligible]]
+    shown = eligible[((place <= top) & (gain > 0))[eligible]]
     eligible = shown if len(shown) else eligible
     row = int(eligible[gain[eligible].argmax()])
     history, interests = histories[row], given["interests"][row]

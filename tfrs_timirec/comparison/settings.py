@@ -121,10 +121,6 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
             settings are wrong, name data of its own or leave nothing to compare by, or two
             trainings would be one run.
     """
-    # Systems import Keras, which takes seconds.
-    from tfrs_timirec.models.distillation import Distilled
-    from tfrs_timirec.models.systems import SYSTEMS
-
     check_fields(settings, skip=["base"])
     checked(settings.base)
     if not settings.systems:
@@ -184,14 +180,18 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
         return [entry for name, changes in named.items() for entry in entries(name, changes)]
 
     systems = group(settings.systems)
-    reference = next(entry for entry in systems if entry.name == settings.references[0])
-    studied = SYSTEMS[reference.settings.model.system]
-    if settings.case_user is not None and not issubclass(studied, Distilled):
-        raise UserError(
-            f"{source}: case_user is {settings.case_user!r}, but the first reference, "
-            f"{reference.name!r}, predicts no interests to study: leave case_user out, or name "
-            "another reference first."
-        )
+    if settings.case_user is not None:
+        # Systems import Keras, which takes seconds.
+        from tfrs_timirec.models.distillation import Distilled
+        from tfrs_timirec.models.systems import SYSTEMS
+
+        reference = next(entry for entry in systems if entry.name == settings.references[0])
+        if not issubclass(SYSTEMS[reference.settings.model.system], Distilled):
+            raise UserError(
+                f"{source}: case_user is {settings.case_user!r}, but the first reference, "
+                f"{reference.name!r}, predicts no interests to study: leave case_user out, or name "
+                "another reference first."
+            )
     sensitivity = {}
     for system, varied in settings.sensitivity.items():
         if system not in settings.systems:

@@ -117,23 +117,13 @@ class Run:
         if not (self.model if without else self.folder / _METRICS).exists():
             raise UserError(f"{self.folder} is not a finished run: train it first.")
         there = self.settings()
-
-        # Metrics of another kind cannot be put beside those of the second phase.
-        judged = ["metric", "protocol"]
-        if settings.evaluation.protocol == "sampled":
-            judged.append("negatives")
-        ours, theirs = (
-            flat(
-                {
-                    "data": asdict(of.data),
-                    "model": asdict(shape),
-                    "evaluation": {
-                        name: getattr(of.evaluation, name) for name in judged if not without
-                    },
-                }
-            )
-            for of, shape in ((settings, model), (there, there.model))
-        )
+        ours = flat({"data": asdict(settings.data), "model": asdict(model)})
+        if not without:
+            # Metrics of another kind cannot be put beside those of the second phase.
+            judged = ["metric", "protocol"]
+            judged += ["negatives"] * (settings.evaluation.protocol == "sampled")
+            ours |= {f"evaluation.{name}": getattr(settings.evaluation, name) for name in judged}
+        theirs = flat(asdict(there))
         for name, value in ours.items():
             if name not in ELSEWHERE | _OBJECTIVE and value != theirs.get(name):
                 raise UserError(
