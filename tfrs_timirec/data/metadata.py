@@ -1,6 +1,7 @@
 """Item titles and categories from a file of metadata."""
 
 import glob
+import gzip
 from pathlib import Path
 from typing import Protocol
 
@@ -82,7 +83,7 @@ def _read(settings: Metadata, column: str, item_ids: pa.Array) -> tuple[list[str
                     "item one, with its categories as in Comedy|Drama."
                 )
             texts[item] = text
-    except (duckdb.Error, OSError) as error:
+    except (duckdb.Error, OSError, EOFError) as error:
         told = str(error).splitlines()[0].rstrip(".")
         raise UserError(f"The titles {settings.titles} cannot be read: {told}.") from None
     return [texts.get(str(item)) or "" for item in item_ids.to_pylist()], names[column]
@@ -95,14 +96,13 @@ def _rows(path: Path) -> duckdb.DuckDBPyRelation:
         return duckdb.read_parquet(name)
     if path.suffix != ".dat":
         # Bars between categories, as many in every row, would be taken for the delimiter.
-        with path.open(encoding="utf-8", errors="replace") as file:
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rt", encoding="utf-8", errors="replace") as file:
             header = next((line for line in file if line.strip()), None)
         if header is None:
             raise UserError(f"The titles {path} are empty: give a line of names and rows of items.")
-        is_tabbed = "\t" in header and path.suffix != ".gz"
-        return duckdb.read_csv(
-            name, all_varchar=True, header=True, delimiter="\t" if is_tabbed else None
-        )
+        delimiter = "\t" if "\t" in header else None
+        return duckdb.read_csv(name, all_varchar=True, header=True, delimiter=delimiter)
     try:
         path.read_text("utf-8")
         encoding = "utf-8"
