@@ -30,6 +30,7 @@ from tfrs_timirec.data.splits import split_of
 from tfrs_timirec.data.store import SequenceStore
 from tfrs_timirec.data.tables import ids_of, kind_of, table_of
 from tfrs_timirec.data.task import Task
+from tfrs_timirec.directions import directions
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.evaluation.judging import judge
 from tfrs_timirec.evaluation.lists import Attributes
@@ -573,9 +574,7 @@ class Recommender:
         if self.sequences.num_items == 1:
             raise UserError("The log has a single item: there is none that it could be similar to.")
         self._check_k(k, self.sequences.num_items - 1)
-        vectors = self.item_vectors()
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        vectors = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
+        vectors = directions(self.item_vectors())
         scores = vectors[places] @ vectors.T
         scores[np.arange(len(places)), places] = -np.inf
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]

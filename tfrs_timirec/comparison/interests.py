@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import rel_entr, softmax
 
 from tfrs_timirec.comparison.settings import Entry
+from tfrs_timirec.directions import directions
 from tfrs_timirec.errors import UserError
 from tfrs_timirec.models.distillation import Distilled
 from tfrs_timirec.recommender import Recommender
@@ -59,8 +60,7 @@ def distribution(interests: np.ndarray, items: np.ndarray) -> np.ndarray:
     Returns:
         [users, K].
     """
-    norms = np.linalg.norm(interests, axis=2) * np.linalg.norm(items, axis=1)[:, None]
-    cosine = np.einsum("ukd,ud->uk", interests, items) / np.maximum(norms, 1e-8)
+    cosine = np.einsum("ukd,ud->uk", directions(interests), directions(items))
     return softmax(cosine / TEMPERATURE, axis=1)
 
 
@@ -248,8 +248,8 @@ def map_of(trained: Trained, users: int = 200, top: int = 5) -> Map:
         top: Items that are named for each interest.
     """
     interests = trained.represent(sample(trained)[:users])["interests"]
-    items, interests = _directions(trained.items), _directions(interests)
-    means = _directions(interests.mean(axis=0))
+    items, interests = directions(trained.items), directions(interests)
+    means = directions(interests.mean(axis=0))
     numbers = np.arange(len(means))
     centre = interests.mean(axis=(0, 1))
     _, lengths, axes = np.linalg.svd(
@@ -262,8 +262,3 @@ def map_of(trained: Trained, users: int = 200, top: int = 5) -> Map:
         own=float(((interests @ means.T).argmax(axis=2) == numbers).mean()),
         nearest=np.argsort(-means @ items.T, axis=1, kind="stable")[:, :top] + 1,
     )
-
-
-def _directions(vectors: np.ndarray) -> np.ndarray:
-    """The vectors of length 1."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import entr
 
 from tfrs_timirec.data.instances import Instances
+from tfrs_timirec.directions import directions
 from tfrs_timirec.evaluation.metrics import metric
 from tfrs_timirec.models.base import SequentialRecommender
 
@@ -102,9 +103,7 @@ def attention_entropy(attention: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 def cosines(interests: np.ndarray) -> np.ndarray:
     """float64 [users, K, K], the cosines of each user's interests [users, K, D]."""
-    vectors = interests.astype(np.float64)
-    norms = np.linalg.norm(vectors, axis=2, keepdims=True)
-    vectors = vectors / np.maximum(norms, np.finfo(np.float64).tiny)
+    vectors = directions(interests.astype(np.float64))
     return vectors @ vectors.transpose(0, 2, 1)
 
 
@@ -197,8 +196,7 @@ def observe(system: SequentialRecommender, targets: Instances) -> Observed:
         given = {name: np.asarray(values) for name, values in system.represent(inputs).items()}
         interests = given["interests"]
         lengths = (inputs["history"] > 0).sum(axis=1)
-        norms = np.maximum(np.linalg.norm(interests, axis=2), np.finfo(np.float32).tiny)
-        matches = np.einsum("ukd,ud->uk", interests, items[targets.positives[block] - 1])
+        wanted = items[targets.positives[block] - 1]
         blocks.append(
             Observed(
                 effective_number(interests),
@@ -206,7 +204,7 @@ def observe(system: SequentialRecommender, targets: Instances) -> Observed:
                 closest(interests),
                 attention_entropy(given["attention"], lengths),
                 given["interest_weights"],
-                (matches / norms).argmax(axis=1),
+                np.einsum("ukd,ud->uk", directions(interests), wanted).argmax(axis=1),
             )
         )
         order.append(block)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from tfrs_timirec.data.task import Task
+from tfrs_timirec.directions import directions
 from tfrs_timirec.models.base import SequentialRecommender
 
 
@@ -26,8 +27,7 @@ def planted_agreement(model: SequentialRecommender, task: Task) -> dict[str, flo
     vectors = model.item_vectors().numpy()
     planted = np.zeros((store.interests.max() + 1, vectors.shape[1]))
     np.add.at(planted, store.interests, vectors[store.items - 1])
-    interests = np.asarray(given["interests"], np.float64)
-    interests /= np.maximum(np.linalg.norm(interests, axis=-1, keepdims=True), 1e-12)
+    interests = directions(np.asarray(given["interests"], np.float64))
     nearest = np.einsum("ukd,ud->uk", interests, planted[truth]).argmax(axis=1)
     predicted = np.asarray(given["interest_weights"]).argmax(axis=1)
     return {

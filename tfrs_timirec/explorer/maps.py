@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from tfrs_timirec.directions import directions
+
 # So many of the most popular items are on the maps.
 ON_THE_MAP = 50_000
 PERPLEXITY = 30
@@ -28,20 +30,19 @@ def maps(vectors: np.ndarray, counts: np.ndarray, seed: int) -> dict[str, Any] |
     from openTSNE import TSNE
 
     chosen = np.sort(np.argsort(-counts, kind="stable")[:ON_THE_MAP])
-    norms = np.linalg.norm(vectors[chosen], axis=1, keepdims=True)
-    directions = vectors[chosen] / np.maximum(norms, np.finfo(np.float32).tiny)
-    if min(directions.shape) < 4:
+    items = directions(vectors[chosen])
+    if min(items.shape) < 4:
         return None
-    mean = directions.mean(axis=0)
-    _, _, axes = np.linalg.svd(directions - mean, full_matrices=False)
-    pca = (directions - mean) @ axes[:2].T
+    mean = items.mean(axis=0)
+    _, _, axes = np.linalg.svd(items - mean, full_matrices=False)
+    pca = (items - mean) @ axes[:2].T
     # t-SNE needs some neighbours more than its perplexity.
     perplexity = min(PERPLEXITY, (len(chosen) - 1) / 3)
     # Small at the beginning, as its authors advise.
     start = pca / (pca[:, 0].std() * 10_000)
     jobs = -1 if len(chosen) > MANY else 1
     tsne = TSNE(perplexity=perplexity, initialization=start, n_jobs=jobs, random_state=seed)
-    placed = np.asarray(tsne.fit(directions))
+    placed = np.asarray(tsne.fit(items))
     return {
         "items": chosen.tolist(),
         "pca": pca.round(4).tolist(),
