@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "tfrs_timirec"
-# What each room may import of the others; all may import errors, files and tfrs.
+# What each room may import of the others; all may import those of EVERYWHERE.
 MAY_IMPORT = {
     "commands": set(),
     "layers": set(),
@@ -35,7 +35,7 @@ MAY_IMPORT = {
 }
 # The commands.
 ON_TOP = {"audit", "compare", "evaluate", "explore", "recommend", "train"}
-EVERYWHERE = {"errors", "files", "memory", "quiet", "ranges", "tfrs"}
+EVERYWHERE = {"directions", "errors", "files", "memory", "quiet", "ranges", "tfrs"}
 
 
 def rooms_imported(file: Path) -> set[str]:
