@@ -41,6 +41,20 @@ def test_groups_by_hand():
     assert found["short histories"]["test"]["one"]["full"]["HR@5"] == pytest.approx(1 / 2)
 
 
+def test_targets_outside_of_the_group_are_candidates():
+    users, times = [[1, 2, 3, 4, 6], [1, 2, 3, 4, 7], [4, 1, 2]], [1, 1, 2, 3, 3]
+    store = store_of(users, 9, [times, times, times[:3]])
+    temporal = {"split": "temporal", "validation_from": 2, "test_from": 3}
+    task = Task.of(store, settings_named("popularity", temporal), False)
+    assert task.test.positives.tolist() == [4, 6, 4, 7]
+    ranks = {"one": {"full": np.array([0, 0, 0, 3])}}
+    found = groups(ranks, task, task.counts, [1, 5])
+    rare = found["rare targets"]["test"]["one"]["full"]
+    assert (rare["HR@1"], rare["HR@5"], rare["MRR"]) == (0, 1, (1 / 2 + 1 / 5) / 2)
+    popular = found["popular targets"]["test"]["one"]["full"]
+    assert (popular["HR@1"], popular["MRR"]) == (1, 1)
+
+
 def test_where_most_have_the_longest_history_the_others_are_short():
     task = of([[1, 2, 3, 4], [2, 1, 3, 5, 4], [3, 2, 1, 5, 4], [2, 3, 1, 4, 5]])
     ranks = {"one": {"full": np.zeros(4, int)}}

@@ -26,7 +26,8 @@ def groups(
     Returns:
         By `short histories`, `long histories`, `rare targets` and `popular targets`: `from` and
         `to`, the interactions of the history, or of the target in training, `targets`, how many
-        there are, and `test`, their figures.
+        there are, and `test`, their figures. A user's targets outside of the group are candidates
+        there.
     """
     targets = task.test
     old = np.flatnonzero(~task.is_new[targets.users])
@@ -46,7 +47,10 @@ def groups(
         for name, inside in ((low, is_low), (high, ~is_low)):
             chosen = old[inside]
             of_chosen = {
-                system: {protocol: of[chosen] for protocol, of in of_protocol.items()}
+                system: {
+                    protocol: _among_others(of[old], targets.users[old], inside)
+                    for protocol, of in of_protocol.items()
+                }
                 for system, of_protocol in ranks.items()
             }
             found[name] = {
@@ -56,3 +60,14 @@ def groups(
                 "test": summarise(of_chosen, targets.users[chosen], cutoffs),
             }
     return found
+
+
+def _among_others(ranks: np.ndarray, users: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """The ranks of a group's targets, each user's other targets counted as candidates."""
+    order = np.lexsort((ranks, users))
+    outside = ~inside[order]
+    before = np.cumsum(outside) - outside
+    first = np.searchsorted(users[order], users[order])
+    counted = ranks.copy()
+    counted[order] += before - before[first]
+    return counted[inside]
