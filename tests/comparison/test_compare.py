@@ -254,15 +254,16 @@ def test_trainings_at_a_time_share_the_cores(monkeypatch):
         ({"systems": {"A": {"model": None}}}, "c.yaml, A cannot be used: model is None"),
         ({"systems": {"A": {"seed": 5}}}, "c.yaml, A: seed is the comparison's to give"),
         ({"systems": {"A": {"data": {"split": "none"}}}}, "c.yaml, A: data.split is none"),
-        ({"systems": {"A": {"data": {"core": 3}}}}, "c.yaml, A: its data differ from the others'"),
+        ({"systems": {"A": {"data": {"core": 3}}}}, "c.yaml, A: its data differs from the others'"),
         (
             {"systems": {"A": {"evaluation": {"negatives": 9}}}},
-            "c.yaml, A: its evaluation.negatives differ",
+            "c.yaml, A: its evaluation differs",
         ),
         (
             {"systems": {"A": {"evaluation": {"cutoffs": [3], "metric": "HR@3"}}}},
-            "c.yaml, A: its evaluation.cutoffs differ",
+            "c.yaml, A: its evaluation differs",
         ),
+        ({"systems": {"A": {"evaluation": {"protocol": "full"}}}}, "A: its evaluation differs"),
         ({"ablations": {"A": {"model": {"num_interests": 3}}}}, "'A' stands for two trainings"),
         ({"ablations": {"../B": {}}}, "'../B' names a folder: give a name"),
         ({"ablations": {5: {}}}, "5 names a folder"),
@@ -273,7 +274,7 @@ def test_trainings_at_a_time_share_the_cores(monkeypatch):
         ),
         (
             {"sensitivity": {"A": {"evaluation.negatives": [9]}}},
-            "A negatives=9: its evaluation.negatives differ",
+            "A negatives=9: its evaluation differs",
         ),
         ({"sensitivity": {"C": {"model.temperature": [1.0]}}}, "'C', which is not a system"),
         ({"sensitivity": {"A": {"model.temperature": []}}}, "needs a value or more"),

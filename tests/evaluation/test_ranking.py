@@ -154,15 +154,17 @@ def test_items_older_than_the_history_are_no_candidates():
 
 
 @pytest.mark.parametrize("sampled", [False, True])
-@pytest.mark.parametrize("everywhere", [False, True])
-def test_scores_that_are_not_numbers_are_told(users, negatives, everywhere, sampled):
+@pytest.mark.parametrize(
+    ("everywhere", "broken"), [(False, np.nan), (True, np.nan), (False, np.inf)]
+)
+def test_scores_that_are_not_numbers_are_told(users, negatives, everywhere, broken, sampled):
     items, queries = (vectors.astype(float) for vectors in _vectors(3))
     if everywhere:
-        items[:] = np.nan
+        items[:] = broken
     else:  # one query vector of the users whose history begins with one item
-        queries[users[0][max(0, len(users[0]) - 1 - LENGTH)], 1] = np.nan
+        queries[users[0][max(0, len(users[0]) - 1 - LENGTH)], 1] = broken
     instances = _targets(users, "test")
-    with pytest.raises(UserError, match=r"Fixed are not numbers \(NaN\)"):
+    with pytest.raises(UserError, match=r"Fixed are not numbers \(NaN or infinite\)"):
         Ranker(Fixed.of(items, queries)).ranks(instances, negatives if sampled else None)
 
 

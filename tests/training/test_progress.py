@@ -48,9 +48,9 @@ def test_the_best_epoch_is_the_first_of_the_highest_metric():
 
 
 def test_an_epoch_that_ends_is_logged_and_resets_the_steps():
-    progress = Progress(step=7, loss_sum=3.5)
+    progress = Progress(step=7, loss_sum=3.5, seconds=2.0)
     progress.end_epoch(0.25, {"loss": 0.5})
-    assert (progress.epoch, progress.step, progress.loss_sum) == (1, 0, 0.0)
+    assert (progress.epoch, progress.step, progress.loss_sum, progress.seconds) == (1, 0, 0.0, 0.0)
     assert progress.log == [{"phase": 1, "epoch": 1, "loss": 0.5, "metric": 0.25}]
 
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from tests.processes import PATIENCE
+from tfrs_timirec.training.checkpoint import load_progress
 from tfrs_timirec.training.loop import _stop_signals
+from tfrs_timirec.training.run import Run
 
 
 def rows(run: Path) -> list[dict]:
@@ -79,11 +81,15 @@ def test_killed_and_interrupted_runs_end_like_an_undisturbed_one(start, argument
     assert (
         "Continue with: " in errors and "-m tfrs_timirec.train" in errors and "--resume" in errors
     )
+    saved = load_progress(Run(broken).latest)
+    assert bool(saved.step) == bool(saved.seconds)
 
     process = start("tfrs_timirec.train", *arguments, f"--run={broken}", "--resume")
     wait_for(process, lambda: rows(broken)[-1]["phase"] == "2")
     process.kill()
     process.wait()
+    # What an epoch took, before the interruption and after.
+    assert float(rows(broken)[saved.epoch]["training_seconds"]) >= round(saved.seconds, 2)
 
     process = start("tfrs_timirec.train", *arguments, f"--run={broken}", "--resume")
     output, errors = process.communicate(timeout=PATIENCE)

@@ -129,6 +129,22 @@ def test_a_batch_that_cannot_be_shared(arguments, tmp_path):
     assert "training.batch_size is 33, which 2 workers cannot share evenly" in ended[0][1]
 
 
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"type": "evaluator", "index": 0},
+        {"type": "worker", "index": -1},
+        {"type": "worker", "index": 1},
+        {"type": "chief", "index": 1},
+    ],
+)
+def test_a_task_that_is_none_of_the_cluster(task, monkeypatch):
+    config = {"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": task}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    with pytest.raises(UserError, match="TF_CONFIG cannot be used"):
+        workers.join(timeout=0)
+
+
 @pytest.mark.parametrize(("gpus", "used"), [(0, []), (1, ["gpu 0"]), (2, ["gpu 1"])])
 def test_a_worker_computes_on_one_gpu(gpus, used, monkeypatch):
     seen = []

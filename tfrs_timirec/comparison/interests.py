@@ -35,7 +35,7 @@ class Trained:
         return {name: np.asarray(values) for name, values in given.items()}
 
     def scores(self, targets: np.ndarray, queries: np.ndarray) -> np.ndarray:
-        """float32 [targets, items]; −inf for items of the history, but for the target.
+        """float32 [targets, items]; −inf for the history and the user's other targets.
 
         Args:
             targets: Their numbers.
@@ -43,10 +43,9 @@ class Trained:
         """
         # Of all at once the products would need M times the memory.
         scores = np.stack([(of_one @ self.items.T).max(axis=0) for of_one in queries])
-        for row, target in enumerate(targets):
-            begin, end = self.instances.begin[target], self.instances.end[target]
-            history = self.store.items[begin:end]
-            scores[row, history[history != self.instances.positives[target]] - 1] = -np.inf
+        rows, items = self.instances.no_candidates(targets)
+        is_other = items != self.instances.positives[targets][rows]
+        scores[rows[is_other], items[is_other] - 1] = -np.inf
         return scores
 
 

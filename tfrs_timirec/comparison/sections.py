@@ -232,7 +232,8 @@ def _trainings(compared: Compared) -> Section | None:
     logs = read_logs(compared.plan.systems)
     if logs.empty:
         return None
-    metric = compared.settings.base.evaluation.metric
+    watched = compared.settings.base.evaluation
+    metric = f"{watched.metric} {compared.among[watched.protocol]}"
     of_first = logs[logs.seed == 0].groupby("name", sort=False)
     highest, longest = logs[logs.seed == 0].metric.max(), of_first.size().max()
     drawn = [pictures.curve(name, log, metric, highest, longest) for name, log in of_first]
@@ -243,8 +244,7 @@ def _trainings(compared: Compared) -> Section | None:
     if logs.phase.max() > 1:
         text += (
             " Solid is the first phase, which trains the interests alone, dashed the second one, "
-            "which goes on from its star and trains the predictor with them: the first phase of "
-            "TiMiRec is ComiRec's training."
+            "which goes on from its star and trains the predictor with them."
         )
     table = trainings_table(compared.plan.systems)
     formats = {"epochs": "{:.0f}", "minutes": "{:.1f}"}
@@ -362,7 +362,7 @@ def _case(compared: Compared) -> Section | None:
     chosen = ", chosen because the predictor helps," * (is_helped and settings.case_user is None)
     text = (
         f"User {found.user}{chosen} went on to “{target}”. With the interests weighed as "
-        f"{settings.references[0]} expects them, it is at place {found.place:,} of all items; with "
+        f"{settings.references[0]} expects them, it is at place {found.place:,}; with "
         f"all of them weighed alike, at {found.place_alike:,}; by the best-matching interest "
         f"alone, at {found.place_without:,}: {helps}."
     )

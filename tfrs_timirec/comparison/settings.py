@@ -17,8 +17,7 @@ class ComparisonSettings:
 
     Args:
         base: What all trainings share; a system takes of its model settings those that it has.
-        systems: Name → what differs from `base`, nested as there. The first ones' names are those
-            of the report's table.
+        systems: Name → what differs from `base`, nested as there: those of the report's tables.
         ablations: The same for the table of ablations.
         references: Names of the systems that the others are tested against; the first one is that
             of the pictures and of the case study.
@@ -137,13 +136,8 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
             )
 
     def asked_of(typed: Settings) -> dict[str, object]:
-        """What is tested, which must be the same for all."""
-        tested = typed.evaluation
-        return {
-            "its data": typed.data,
-            "its evaluation.negatives": tested.negatives,
-            "its evaluation.cutoffs": tested.cutoffs,
-        }
+        """What is tested and how, which must be the same for all."""
+        return {"its data": typed.data, "its evaluation": typed.evaluation}
 
     def entries(name: str, changes: dict) -> list[Entry]:
         is_name = isinstance(name, str) and name.strip() and name.isprintable()
@@ -168,8 +162,8 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
         for what, value in tested.items():
             if value != asked_of(settings.base)[what]:
                 raise UserError(
-                    f"{source}, {name}: {what} differ from the others', so that nothing can be "
-                    "compared; leave them out, or set them under base."
+                    f"{source}, {name}: {what} differs from the others', so that nothing can be "
+                    "compared; leave it out, or set it under base."
                 )
         return [
             Entry(name, seed, replace(typed, seed=seed), Path(settings.runs, f"{name}-{seed}"))
@@ -210,7 +204,7 @@ def make_plan(settings: ComparisonSettings, source: str) -> Plan:
                     f"{source}: the sensitivity of two systems to {setting}: leave one out."
                 )
             # A value that a system has anyway is not trained twice.
-            whole = [int(value) if float(value).is_integer() else value for value in values]
+            whole = dict.fromkeys(int(v) if float(v).is_integer() else v for v in values)
             sensitivity[setting] = [
                 next((same for same in systems if same.settings == entry.settings), entry)
                 for value in whole

@@ -45,7 +45,7 @@ class Ranker:
             int64 [instances]; 0 is the best.
 
         Raises:
-            UserError: If a score is not a number.
+            UserError: If a vector is not of finite numbers.
         """
 
         def count(inputs, targets, block, users):
@@ -68,7 +68,7 @@ class Ranker:
             catalogue with one of them as the query vector.
 
         Raises:
-            UserError: If a score is not a number.
+            UserError: If a vector is not of finite numbers.
         """
 
         def count(inputs, targets, block, users):
@@ -83,10 +83,10 @@ class Ranker:
             # The last block is filled up, so that it needs no compilation of its own.
             users = np.resize(block, size)
             inputs, targets = instances.inputs(users, width), instances.positives[users]
-            counts, nan = count(inputs, targets, block, users)
-            if nan:
+            counts, broken = count(inputs, targets, block, users)
+            if broken:
                 raise UserError(
-                    f"The scores of {type(self._model).__name__} are not numbers (NaN): its "
+                    f"The scores of {type(self._model).__name__} are not numbers (NaN or infinite): its "
                     "weights are broken; train again with a lower training.learning_rate (of a "
                     "second phase: training.second_learning_rate)."
                 )
@@ -100,13 +100,13 @@ class Ranker:
         scores = scores_of_candidates(queries, items, tf.maximum(candidates - 1, 0))
         least = scores[:, :1] - rounding(queries, tf.gather(items, targets - 1))
         at_or_above = (scores[:, 1:] >= least) & (negatives > 0)
-        return tf.reduce_sum(tf.cast(at_or_above, tf.int32), axis=1), _any_nan(queries, items)
+        return tf.reduce_sum(tf.cast(at_or_above, tf.int32), axis=1), _any_broken(queries, items)
 
     def _count_catalogue(self, inputs, targets, rows, touched):
         queries = self._model.query_vectors(inputs)
         items = self._model.item_vectors()
         count = _count_at_or_above(queries, items, targets, rows, touched)
-        return count, _any_nan(queries, items)
+        return count, _any_broken(queries, items)
 
     def _count_oracle(self, inputs, targets, rows, touched):
         interests = self._model.represent(inputs)["interests"]
@@ -115,7 +115,7 @@ class Ranker:
             _count_at_or_above(interest, items, targets, rows, touched)
             for interest in tf.split(interests, interests.shape[1], axis=1)
         ]
-        return reduce(tf.minimum, counts), _any_nan(interests, items)
+        return reduce(tf.minimum, counts), _any_broken(interests, items)
 
 
 def _count_at_or_above(queries, items, targets, rows, touched):
@@ -178,6 +178,7 @@ def _scores(queries, items):
     return tf.reduce_max(tf.reshape(scores, [-1, vectors, items.shape[0]]), axis=1)
 
 
-def _any_nan(queries, items):
+def _any_broken(queries, items):
     # Asked of the vectors: XLA's maximum over the M scores of an item would lose a NaN.
-    return tf.reduce_any(tf.math.is_nan(queries)) | tf.reduce_any(tf.math.is_nan(items))
+    finite = [tf.reduce_all(tf.math.is_finite(vectors)) for vectors in (queries, items)]
+    return ~(finite[0] & finite[1])

@@ -162,9 +162,8 @@ class Training:
             if self._workers.any(bool(stop)):
                 # It came after the last step.
                 raise Stopped(stop[0] if stop else signal.SIGTERM)
-        if self._phases:
-            self._load_best(len(self._phases))
-            self._workers.share_state(self._phases[-1].state)
+        self._load_best(len(self._phases))
+        self._workers.share_state(self._phases[-1].state)
         return progress
 
     def _rate_of(self, phase: int) -> str:
@@ -230,17 +229,16 @@ class Training:
             while not self._is_over(progress):
                 bar.reset(task)
                 bar.update(task, epoch=progress.epoch + 1)
-                before, began = progress.targets, time.monotonic()
                 loss = self._train_epoch(step, progress, stop, bar, task)
-                training_seconds = time.monotonic() - began
-                speed = (progress.targets - before) / training_seconds
+                seconds = progress.seconds
+                speed = progress.targets / seconds
                 began = time.monotonic()
                 name = self._settings.evaluation.metric
                 value = self._validate(name, ranker)
                 row = {
                     "loss": loss,
                     "instances_per_second": round(speed),
-                    "training_seconds": round(training_seconds, 2),
+                    "training_seconds": round(seconds, 2),
                     "validation_seconds": round(time.monotonic() - began, 2),
                 }
                 is_best = progress.end_epoch(value, row)
@@ -290,8 +288,8 @@ class Training:
     def _train_epoch(self, step, progress, stop, bar, task) -> float:
         """Trains the rest of an epoch and returns its mean loss."""
         rng = np.random.default_rng([self._settings.seed, progress.phase, progress.epoch])
-        saved = began = time.monotonic()
-        before = progress.targets
+        saved = time.monotonic()
+        began = saved - progress.seconds
         size = self._settings.training.batch_size
         batches = self._task.batches(size, rng, self._workers.share)
         left = map(step.prepared, islice(batches, progress.step, None))
@@ -309,11 +307,12 @@ class Training:
                 progress.loss_sum += loss * count
                 progress.targets += count
                 now = time.monotonic()
+                progress.seconds = now - began
                 bar.update(
                     task,
                     completed=progress.step,
                     loss=f"{loss:.4f}",
-                    speed=f"{(progress.targets - before) / (now - began):,.0f}",
+                    speed=f"{progress.targets / progress.seconds:,.0f}",
                 )
                 stopped = self._workers.any(bool(stop))
                 if stopped or now - saved > CHECKPOINT_SECONDS:

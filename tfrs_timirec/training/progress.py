@@ -18,6 +18,7 @@ class Progress:
         step: Complete steps of the epoch that has begun.
         loss_sum: Sum of the losses of those steps' targets.
         targets: How many these are.
+        seconds: How long they took.
         best: The best validation metric of this phase.
         best_epoch: The epoch that reached it.
         declines: Epochs in a row whose metric was below the one before.
@@ -29,6 +30,7 @@ class Progress:
     step: int = 0
     loss_sum: float = 0.0
     targets: int = 0
+    seconds: float = 0.0
     best: float = -1.0
     best_epoch: int = 0
     declines: int = 0
@@ -49,7 +51,7 @@ class Progress:
         counts += [progress.best_epoch, progress.declines]
         if not all(type(count) is int and count >= 0 for count in counts):
             raise ValueError("it does not count from 0")
-        numbers = [progress.loss_sum, progress.best]
+        numbers = [progress.loss_sum, progress.seconds, progress.best]
         for row in progress.log:
             if row.keys() != progress.log[0].keys() or not row.keys() >= _COLUMNS:
                 raise ValueError("its log is none")
@@ -66,7 +68,8 @@ class Progress:
         """Notes an epoch's validation metric; true if it is the phase's best so far."""
         previous = self.log[-1]["metric"] if self.epoch else metric
         self.declines = self.declines + 1 if metric < previous else 0
-        self.epoch, self.step, self.loss_sum, self.targets = self.epoch + 1, 0, 0.0, 0
+        self.epoch, self.step = self.epoch + 1, 0
+        self.loss_sum, self.targets, self.seconds = 0.0, 0, 0.0
         self.log.append({"phase": self.phase, "epoch": self.epoch, **row, "metric": metric})
         if metric <= self.best:
             return False

@@ -186,11 +186,12 @@ def _cluster(config: str) -> tuple[list[str], int]:
     try:
         read = json.loads(config)
         jobs, task = read["cluster"], read["task"]
-        addresses = [*jobs.get("chief", []), *jobs["worker"]]
-        rank = int(task["index"]) + len(jobs.get("chief", [])) * (task["type"] == "worker")
+        chiefs, kind, index = jobs.get("chief", []), task["type"], int(task["index"])
+        addresses = [*chiefs, *jobs["worker"]]
+        rank = index + len(chiefs) * (kind == "worker")
         for address in addresses:
             int(address.rsplit(":", 1)[1])
-        if not jobs.keys() <= {"chief", "worker"} or not 0 <= rank < len(addresses):
+        if not jobs.keys() <= {"chief", "worker"} or not 0 <= index < len(jobs[kind]):
             raise ValueError("its jobs are not chief and worker, or its task is not one of them")
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise UserError(
