@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from jsonargparse import auto_cli
 
+from tfrs_timirec.directions import directions
 from tfrs_timirec.errors import run_command
 
 # Who is scored at a time.
@@ -55,14 +56,12 @@ def measure(run: Path, cutoff: int) -> None:
             metric(name, ranker.ranks(targets, protocols[among]), targets.users).mean()
             for name, among in judged
         ]
-        items = np.asarray(phase.item_vectors())
-        directions = items / np.linalg.norm(items, axis=1, keepdims=True)
+        items = directions(np.asarray(phase.item_vectors()))
         near, sure = [], []
         for block, width in targets.batches(USERS_A_BLOCK):
             found = phase.represent(targets.inputs(block, width))
-            queries = np.asarray(found["query_vectors"])
-            queries = queries / np.linalg.norm(queries, axis=-1, keepdims=True)
-            near.append((queries @ directions.T).max(axis=-1).mean(axis=-1))
+            queries = directions(np.asarray(found["query_vectors"]))
+            near.append((queries @ items.T).max(axis=-1).mean(axis=-1))
             sure.append(np.asarray(found["interest_weights"]).max(axis=-1))
         figures += [np.concatenate(of).mean() for of in (near, sure)]
         print(f"| {phase.title} | " + " | ".join(f"{figure:.4f}" for figure in figures) + " |")

@@ -400,7 +400,7 @@ def test_a_training_that_begins_while_the_comparison_stops_ends_at_once(tmp_path
     stopping, shares = Event(), SimpleQueue()
     stopping.set()
     shares.put(set())
-    with pytest.raises(UserError, match="A-0 failed: no output"):
+    with pytest.raises(UserError, match="A-0 failed: SIGTERM ended it"):
         _train(entry, None, [], [], stopping, shares)
 
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfrs_timirec.comparison.conclusion import conclusion
-from tfrs_timirec.comparison.results import headline, holm, seen_from
+from tfrs_timirec.comparison.results import holm, seen_from
+from tfrs_timirec.evaluation.metrics import headline
 
 AMONG = {"sampled": "among 99 negatives", "full": "in the whole catalogue"}
 METRICS = ("HR@10", "NDCG@10")

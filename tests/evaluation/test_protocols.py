@@ -55,7 +55,7 @@ def popularity(task):
 
 @pytest.fixture(scope="module")
 def ranks(task, model, popularity):
-    return protocol_ranks(model, popularity, task.test, task.negatives)
+    return protocol_ranks(Ranker(model), Ranker(popularity), task.test, task.negatives)
 
 
 def test_the_targets(task):
@@ -84,7 +84,7 @@ def test_an_unknown_target_is_in_no_list(task, model, popularity):
     smaller = Fixed.of(np.arange(1, 8)[:, None], np.ones((8, 1, 1)))
     baseline = Popularity.create(7, PopularitySettings(), 0.0, 0)
     baseline.learn_counts(task.counts[:7])
-    ranks = protocol_ranks(smaller, baseline, known.test, known.negatives)
+    ranks = protocol_ranks(Ranker(smaller), Ranker(baseline), known.test, known.negatives)
     targets = known.test.positives.tolist()
     assert targets == [5, 6, 7, 0, 1, 0, 4]
     for found in ranks.values():

@@ -88,6 +88,26 @@ def tables(audit: Audit) -> dict[str, list[Row]]:
             Row("Targets of new items", percent(tested.new_item_targets), "Of all test targets."),
             Row("Repeated targets", percent(tested.repeats), "Of items that the user had had."),
         ]
+        if times and title == TITLES["leave_one_out"]:
+            found[title] += [
+                Row(
+                    "Test targets by ties",
+                    percent(times.test_ties),
+                    "Those at the same time as another item of the user: the order of rows chose "
+                    "them.",
+                ),
+                Row("Validation targets by ties", percent(times.validation_ties), "Likewise."),
+                Row(
+                    "Training from later",
+                    percent(times.later),
+                    "Training interactions, of all users, later than a test target: the mean.",
+                ),
+                Row(
+                    "Items from later",
+                    percent(times.items_from_later),
+                    "Test targets whose item the training part has only from later.",
+                ),
+            ]
         found[title] += [
             Row(
                 f"By {name}",
@@ -95,25 +115,6 @@ def tables(audit: Audit) -> dict[str, list[Row]]:
                 _BASELINES[name],
             )
             for name, figures in tested.baselines.items()
-        ]
-    if times:
-        found[TITLES["leave_one_out"]][-len(_BASELINES) : -len(_BASELINES)] = [
-            Row(
-                "Test targets by ties",
-                percent(times.test_ties),
-                "Those at the same time as another item of the user: the order of rows chose them.",
-            ),
-            Row("Validation targets by ties", percent(times.validation_ties), "Likewise."),
-            Row(
-                "Training from later",
-                percent(times.later),
-                "Training interactions, of all users, later than a test target: the mean.",
-            ),
-            Row(
-                "Items from later",
-                percent(times.items_from_later),
-                "Test targets whose item the training part has only from later.",
-            ),
         ]
     return found
 

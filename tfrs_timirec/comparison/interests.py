@@ -8,7 +8,6 @@ from scipy.special import rel_entr, softmax
 from tfrs_timirec.comparison.settings import Entry
 from tfrs_timirec.directions import directions
 from tfrs_timirec.errors import UserError
-from tfrs_timirec.models.distillation import Distilled
 from tfrs_timirec.recommender import Recommender
 
 TARGETS = 2_000
@@ -28,6 +27,7 @@ class Trained:
         self.length = recommender.settings.model.history_length
         self.instances = recommender.tested.with_history()
         self.items = recommender.item_vectors()
+        self.num_interests = self.model.user_tower.output["interests"].shape[1]
 
     def represent(self, targets: np.ndarray) -> dict[str, np.ndarray]:
         """What the user tower gives, for the histories of these targets."""
@@ -205,16 +205,6 @@ def case(
         place_alike=int(place_alike[row]),
         place_without=int(place_without[row]),
     )
-
-
-def has_interests(trained: Trained) -> bool:
-    """Whether a user has several interests."""
-    return trained.represent(np.arange(1))["interests"].shape[1] > 1
-
-
-def has_predictor(trained: Trained) -> bool:
-    """Whether the interests are weighed by a prediction."""
-    return isinstance(trained.model, Distilled)
 
 
 @dataclass

@@ -160,7 +160,7 @@ def divergence(by_system: dict[str, np.ndarray]) -> Picture:
     """The divergence of interests, a row per system: quartiles, median and mean.
 
     Args:
-        by_system: Name → float [users], in bits.
+        by_system: Name → float [targets], in bits.
     """
     quartiles = {name: np.percentile(bits, [25, 50, 75]) for name, bits in by_system.items()}
 
@@ -176,7 +176,7 @@ def divergence(by_system: dict[str, np.ndarray]) -> Picture:
 
     said = "; ".join(f"{name} {bits.mean():.3f}" for name, bits in by_system.items())
     return picture(
-        "The bar holds the middle half of the users, its stroke is the median, ◆ the mean.",
+        "The bar holds the middle half of the targets, its stroke is the median, ◆ the mean.",
         f"Mean divergence of interests: {said}.",
         draw,
         (4.6, 0.7 + _ROW * len(quartiles)),

@@ -163,17 +163,22 @@ def read_logs(entries: list[Entry]) -> pd.DataFrame:
     return pd.concat(logs, ignore_index=True) if logs else pd.DataFrame()
 
 
-def trainings_table(entries: list[Entry]) -> pd.DataFrame:
+def trainings_table(entries: list[Entry], logs: pd.DataFrame) -> pd.DataFrame:
     """What the trainings took, on average over the seeds.
+
+    Args:
+        entries: Trained.
+        logs: Theirs, as `read_logs` gives them; one at least.
 
     Returns:
         Indexed by name: `parameters`, `epochs`, `minutes` of training and validation, and
         `instances/s`.
     """
-    parameters = {entry.name: _parameters(entry) for entry in entries}
-    logs = read_logs(entries)
-    logs["seconds"] = logs.training_seconds + logs.validation_seconds
-    logs["instances"] = logs.instances_per_second * logs.training_seconds
+    parameters = {entry.name: _parameters(entry) for entry in entries if entry.seed == 0}
+    logs = logs.assign(
+        seconds=logs.training_seconds + logs.validation_seconds,
+        instances=logs.instances_per_second * logs.training_seconds,
+    )
     runs = logs.groupby(["name", "seed"], sort=False).agg(
         epochs=("epoch", "size"),
         minutes=("seconds", lambda seconds: seconds.sum() / 60),
@@ -208,16 +213,6 @@ def _reading(path: Path) -> Iterator[Path]:
         ) from error
 
 
-def headline(cutoffs: Sequence[int]) -> tuple[str, str]:
-    """The metrics that are tested and shown first: HR@10 and NDCG@10, where there are any at 10.
-
-    Args:
-        cutoffs: Those of the evaluation.
-    """
-    n = 10 if 10 in cutoffs else max(cutoffs)
-    return f"HR@{n}", f"NDCG@{n}"
-
-
 def differences(
     entries: list[Entry], references: Sequence[str], metrics: Sequence[str]
 ) -> pd.DataFrame:
@@ -240,18 +235,11 @@ def differences(
     of_seeds: dict[tuple[str, str, str], list[pd.Series]] = {}
     for entry in entries:
         with _reading(entry.folder / "users.parquet") as path:
-            table = pq.read_table(path)
-            if "is_new" in table.column_names:  # Runs of earlier versions do not tell.
-                table = table.filter(pc.invert(table["is_new"]))
-            users = table["user_id"].combine_chunks().dictionary_encode()
-            ids = users.dictionary.to_pandas()
-            for protocol in PROTOCOLS:
-                ending = f"{protocol} rank"
-                column = [name for name in table.column_names if name.endswith(ending)][-1]
-                ranks = table[column].to_numpy()
-                for tested in metrics:
-                    gains = pd.Series(metric(tested, ranks, users.indices.to_numpy()), ids)
-                    of_seeds.setdefault((entry.name, protocol, tested), []).append(gains)
+            users, ranks = _read_ranks(path)
+        for protocol, tested in product(PROTOCOLS, metrics):
+            gains = metric(tested, ranks[protocol], users.indices.to_numpy())
+            of_user = pd.Series(gains, users.dictionary.to_pandas())
+            of_seeds.setdefault((entry.name, protocol, tested), []).append(of_user)
     # Of synthetic data the seed may decide who is tested.
     gains = {
         of: pd.concat(series, axis=1, join="inner").mean(axis=1) for of, series in of_seeds.items()
@@ -267,6 +255,19 @@ def differences(
                 rows.append(row | {"metric": tested} | _paired(*both))
     found = pd.DataFrame(rows)
     return found.assign(p_holm=holm(found["p"].to_numpy())) if rows else found
+
+
+def _read_ranks(path: Path) -> tuple[pa.DictionaryArray, dict[str, np.ndarray]]:
+    """The user and, by protocol, the rank of each target of users who are not new."""
+    table = pq.read_table(path)
+    if "is_new" in table.column_names:  # Runs of earlier versions do not tell.
+        table = table.filter(pc.invert(table["is_new"]))
+    ranks = {}
+    for protocol in PROTOCOLS:
+        # The whole system's is the last one.
+        column = [name for name in table.column_names if name.endswith(f"{protocol} rank")][-1]
+        ranks[protocol] = table[column].to_numpy()
+    return table["user_id"].combine_chunks().dictionary_encode(), ranks
 
 
 def seen_from(differences: pd.DataFrame, reference: str) -> pd.DataFrame:

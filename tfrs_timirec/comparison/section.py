@@ -6,8 +6,9 @@ from functools import cached_property
 import pandas as pd
 
 from tfrs_timirec.comparison.interests import Trained
-from tfrs_timirec.comparison.results import differences, headline, read_metrics
+from tfrs_timirec.comparison.results import differences, read_metrics
 from tfrs_timirec.comparison.settings import ComparisonSettings, Entry, Plan, read_titles
+from tfrs_timirec.evaluation.metrics import headline
 from tfrs_timirec.pages.pictures import Picture
 
 

@@ -12,8 +12,6 @@ from tfrs_timirec.comparison.interests import (
     Trained,
     case,
     divergences,
-    has_interests,
-    has_predictor,
     map_of,
 )
 from tfrs_timirec.comparison.results import (
@@ -27,6 +25,7 @@ from tfrs_timirec.comparison.results import (
 )
 from tfrs_timirec.comparison.section import Compared, Section
 from tfrs_timirec.evaluation import interests, lists
+from tfrs_timirec.models.distillation import Distilled
 
 
 def _conclusion(compared: Compared) -> Section:
@@ -246,7 +245,7 @@ def _trainings(compared: Compared) -> Section | None:
             " Solid is the first phase, which trains the interests alone, dashed the second one, "
             "which goes on from its star and trains the predictor with them."
         )
-    table = trainings_table(compared.plan.systems)
+    table = trainings_table(compared.plan.systems, logs)
     formats = {"epochs": "{:.0f}", "minutes": "{:.1f}"}
     shown = table.rename_axis("system").apply(
         lambda column: column.map(formats.get(column.name, "{:,.0f}").format)
@@ -300,7 +299,7 @@ def _divergence(compared: Compared) -> Section | None:
     for name, entry in compared.first.items():
         is_reference = name == compared.settings.references[0]
         trained = compared.reference if is_reference else Trained(entry)
-        if has_interests(trained):
+        if trained.num_interests > 1:
             by_system[name] = divergences(trained)
     if not by_system:
         return None
@@ -325,7 +324,7 @@ def _divergence(compared: Compared) -> Section | None:
 def _map(compared: Compared) -> Section | None:
     """Where the interests of the reference are among the items."""
     name = compared.settings.references[0]
-    if not has_interests(compared.reference) or compared.reference.items.shape[1] == 1:
+    if compared.reference.num_interests == 1 or compared.reference.items.shape[1] == 1:
         return None
     found = map_of(compared.reference)
     count = len(found.nearest)
@@ -347,7 +346,7 @@ def _map(compared: Compared) -> Section | None:
 def _case(compared: Compared) -> Section | None:
     """Figure 4: what the predictor changes for a user."""
     trained, settings = compared.reference, compared.settings
-    if not has_predictor(trained):
+    if not isinstance(trained.model, Distilled):
         return None
     known = np.array([bool(title) for title in compared.titles]) if compared.titles else None
     found = case(trained, settings.case_user, known)

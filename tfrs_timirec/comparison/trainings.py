@@ -1,6 +1,7 @@
 """Trains what a comparison lacks, each run in a process of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
@@ -143,8 +144,13 @@ def _train(
     share = shares.get()
     try:
         with open(output, "a") as log:
+            begun = log.tell()
             process = subprocess.Popen(
-                [*command, "--run", str(folder), "--resume"], stdout=log, stderr=subprocess.STDOUT
+                [*command, "--run", str(folder), "--resume"],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C would reach it twice.
+                start_new_session=True,
             )
         processes.append(process)
         if stopping.is_set():
@@ -158,5 +164,6 @@ def _train(
         # Else a training that cannot begin would leave the next one waiting for its cores.
         shares.put(share)
     if code:
-        lines = output.read_text().strip().splitlines() or ["no output"]
-        raise UserError(f"The training of {folder} failed: {lines[-1]} (all of it: {output})")
+        lines = output.read_bytes()[begun:].decode(errors="replace").strip().splitlines()
+        why = f"{signal.Signals(-code).name} ended it" if code < 0 else [*lines, "no output"][-1]
+        raise UserError(f"The training of {folder} failed: {why} (all of it: {output})")

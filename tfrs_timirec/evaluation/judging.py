@@ -71,9 +71,9 @@ def judge(
 def _ranks(
     system: SequentialRecommender, popularity: SequentialRecommender, task: Task
 ) -> dict[str, np.ndarray]:
-    of_parts = [
-        protocol_ranks(system, popularity, part.test, part.negatives) for part in task.parts()
-    ]
+    # One of each for all parts: each new one would be compiled anew.
+    rankers = Ranker(system), Ranker(popularity)
+    of_parts = [protocol_ranks(*rankers, part.test, part.negatives) for part in task.parts()]
     return {
         protocol: np.concatenate([of_part[protocol] for of_part in of_parts])
         for protocol in of_parts[0]

@@ -21,6 +21,16 @@ def metric_names(cutoffs: Sequence[int], several: bool) -> list[str]:
     return [f"{kind}@{n}" for kind in kinds for n in cutoffs] + ["MRR"]
 
 
+def headline(cutoffs: Sequence[int]) -> tuple[str, str]:
+    """The metrics that are shown first: HR@10 and NDCG@10, where there are any at 10.
+
+    Args:
+        cutoffs: The N of HR@N and the like; without 10, the largest counts.
+    """
+    n = 10 if 10 in cutoffs else max(cutoffs)
+    return f"HR@{n}", f"NDCG@{n}"
+
+
 def metric(name: str, ranks: np.ndarray, users: np.ndarray | None = None) -> np.ndarray:
     """Each user's contribution to a metric; the metric is their mean.
 

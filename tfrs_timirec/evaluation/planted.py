@@ -10,18 +10,19 @@ from tfrs_timirec.models.base import SequentialRecommender
 def planted_agreement(model: SequentialRecommender, task: Task) -> dict[str, float]:
     """How often the predictor names the interest that truly drives the test action.
 
-    A planted interest's vector is the mean of its items' vectors; the learned interest that is
-    nearest to it by cosine stands for it.
+    A planted interest points where the vectors of its items do, each counted as often as it
+    occurs; the learned interest that is nearest to it by cosine stands for it.
 
     Args:
         model: A trained system with a predictor.
-        task: Sequences with their true interests, and the test targets.
+        task: Sequences with their true interests, and the test targets; those without a history
+            do not count.
 
     Returns:
-        `agreement` (share of users, 0 to 1), `most frequent` (what naming always the same
+        `agreement` (share of targets, 0 to 1), `most frequent` (what naming always the same
         learned interest would reach).
     """
-    store, instances = task.store, task.test
+    store, instances = task.store, task.test.with_history()
     given = model.represent(instances.inputs(np.arange(len(instances)), instances.max_length))
     truth = store.interests[instances.target]
     vectors = model.item_vectors().numpy()

@@ -5,12 +5,11 @@ import numpy as np
 from tfrs_timirec.data.instances import Instances
 from tfrs_timirec.evaluation.metrics import BEYOND
 from tfrs_timirec.evaluation.ranking import Ranker
-from tfrs_timirec.models.base import SequentialRecommender
 
 
 def protocol_ranks(
-    model: SequentialRecommender,
-    popularity: SequentialRecommender,
+    ranker: Ranker,
+    popularity: Ranker,
     targets: Instances,
     negatives: np.ndarray,
 ) -> dict[str, np.ndarray]:
@@ -20,8 +19,8 @@ def protocol_ranks(
     target that the recommender does not know, the item 0, is in no list, however long.
 
     Args:
-        model: The recommender.
-        popularity: The baseline.
+        ranker: Of the recommender.
+        popularity: Of the baseline.
         targets: With their histories.
         negatives: int32 [users, n], the fixed negatives of the sampled protocol.
 
@@ -31,12 +30,11 @@ def protocol_ranks(
     unknown = targets.positives == 0
     histories = targets.histories(np.arange(len(targets)), targets.max_length)
     lonely = ~histories.any(axis=1)
-    rankers = {False: Ranker(model), True: Ranker(popularity)}
     ranks = {}
     for protocol, candidates in (("sampled", negatives), ("full", None)):
         ranks[protocol] = np.full(len(targets), BEYOND)
-        for without_history, ranker in rankers.items():
+        for without_history, of in ((False, ranker), (True, popularity)):
             chosen = np.flatnonzero((lonely == without_history) & ~unknown)
             if len(chosen):
-                ranks[protocol][chosen] = ranker.ranks(targets.chosen(chosen), candidates)
+                ranks[protocol][chosen] = of.ranks(targets.chosen(chosen), candidates)
     return ranks

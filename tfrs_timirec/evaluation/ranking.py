@@ -86,9 +86,9 @@ class Ranker:
             counts, broken = count(inputs, targets, block, users)
             if broken:
                 raise UserError(
-                    f"The scores of {type(self._model).__name__} are not numbers (NaN or infinite): its "
-                    "weights are broken; train again with a lower training.learning_rate (of a "
-                    "second phase: training.second_learning_rate)."
+                    f"The scores of {type(self._model).__name__} are not numbers (NaN or "
+                    "infinite): its weights are broken; train again with a lower "
+                    "training.learning_rate (of a second phase: training.second_learning_rate)."
                 )
             ranks[block] = counts.numpy()[: len(block)]
         return ranks

@@ -7,9 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tfrs_timirec.evaluation import interests, lists
-
-# Tables have one N, the metrics have all.
-SHOWN = 10
+from tfrs_timirec.evaluation.metrics import headline
 
 
 def print_tables(metrics: dict[str, Any], cutoffs: Sequence[int]) -> None:
@@ -19,16 +17,15 @@ def print_tables(metrics: dict[str, Any], cutoffs: Sequence[int]) -> None:
         metrics: What `tfrs_timirec.evaluation.judging.judge` finds.
         cutoffs: The N of its metrics.
     """
-    n = SHOWN if SHOWN in cutoffs else max(cutoffs)
+    shown = headline(cutoffs)
     if metrics["groups"]:
-        _print(_groups(metrics["groups"], n))
-    _print(_lists(metrics["lists"], n))
+        _print(_groups(metrics["groups"], shown))
+    _print(_lists(metrics["lists"], shown[0].partition("@")[2]))
     if metrics["interests"]:
-        _print(_interests(metrics["interests"], n))
+        _print(_interests(metrics["interests"], shown))
 
 
-def _groups(groups: dict[str, dict[str, Any]], n: int) -> Table:
-    names = [f"HR@{n}", f"NDCG@{n}"]
+def _groups(groups: dict[str, dict[str, Any]], names: Sequence[str]) -> Table:
     table = Table("group", title="Whom it serves, target among the whole catalogue")
     for heading in ("targets", "interactions"):
         table.add_column(heading, justify="right")
@@ -45,7 +42,7 @@ def _groups(groups: dict[str, dict[str, Any]], n: int) -> Table:
     return table
 
 
-def _lists(figures: dict[str, dict[str, float]], n: int) -> Table:
+def _lists(figures: dict[str, dict[str, float]], n: str) -> Table:
     title = f"What the lists show: {n} items of the whole catalogue, less what the user had"
     table = _with_meanings(title, figures)
     for kind, meaning in lists.MEANING.items():
@@ -53,13 +50,13 @@ def _lists(figures: dict[str, dict[str, float]], n: int) -> Table:
     return table
 
 
-def _interests(figures: dict[str, dict[str, Any]], n: int) -> Table:
+def _interests(figures: dict[str, dict[str, Any]], names: Sequence[str]) -> Table:
     table = _with_meanings("What the interests are worth", figures)
     counts = [f"{of['interests']}" for of in figures.values()]
     table.add_row("interests", *counts, "K, those that the system has of each user")
     for name, meaning in interests.MEANING.items():
         _add_row(table, name, [of.get(name) for of in figures.values()], meaning)
-    for name in (f"HR@{n}", f"NDCG@{n}"):
+    for name in names:
         for who, meaning in (
             ("model", "target among the whole catalogue"),
             ("oracle", "the same, if the interest that suits the target best were known"),

@@ -85,7 +85,7 @@ class TrainingStep:
             The mean loss over the targets of the whole batch, and how many these are.
 
         Raises:
-            UserError: If another worker is gone.
+            LostWorker: If another worker is gone.
         """
         if self._workers.alone:
             loss, targets = self._whole(inputs)
