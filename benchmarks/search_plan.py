@@ -11,7 +11,6 @@ import argparse
 import json
 from pathlib import Path
 
-import keras
 import numpy as np
 import yaml
 
@@ -67,11 +66,9 @@ def main() -> None:
         members = {**plan.get("members", {}), **group.get("members", {})}
         towers = []
         for seed in members.get("seed", [0]):
-            initializer = keras.initializers.RandomNormal(
-                stddev=settings.training.initial_stddev, seed=keras.random.SeedGenerator(seed)
-            )
-            tower = system.build_tower(store.num_items, settings.model, initializer, seed)
-            towers.append(tower.to_json())
+            stddev = settings.training.initial_stddev
+            created = system.create(store.num_items, settings.model, stddev, seed)
+            towers.append(created.user_tower.to_json())
         groups.append(
             {
                 "name": group["name"],

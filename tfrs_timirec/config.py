@@ -111,7 +111,8 @@ class TrainingSettings:
         weight_decay: L2 coefficient, added to the gradient.
         item_dropout: Share of the items of a history that are left out, others in each epoch; by
             user, also as targets. It helps where the log is short, and costs more epochs.
-        initial_stddev: Standard deviation of the initial weights.
+        initial_stddev: Standard deviation of the initial weights; null for the system's own, 0.01,
+            or 0.1 for MIND's interests, which would vanish with less.
         max_epochs: The most epochs of a phase.
         patience: Epochs without a better validation metric after which a phase stops. A `cosine`
             that it ends early never comes to its small steps.
@@ -129,7 +130,7 @@ class TrainingSettings:
     schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: ScaleOrNone = 1e-6
     item_dropout: Share = 0.0
-    initial_stddev: Scale = 0.01
+    initial_stddev: Scale | None = None
     max_epochs: Count = 200
     patience: Count = 20
     decline: Count = 10

@@ -43,15 +43,28 @@ def test_softmax_is_the_cross_entropy_over_the_catalogue(seed):
     np.testing.assert_allclose(loss(seed, objective="softmax"), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_label_smoothing_gives_the_other_items_a_share():
+    query, positive, _, _, vectors = drawn(0)
+    logits = query @ vectors[1:].T
+    wanted = np.full((BATCH, ITEMS), 0.2 / (ITEMS - 1))
+    wanted[np.arange(BATCH), positive - 1] = 0.8
+    expected = keras.losses.categorical_crossentropy(wanted, logits, from_logits=True)
+    found = loss(0, objective="softmax", label_smoothing=0.2)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("hardness", [0.0, 0.7])
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_sampled_softmax(smoothing):
+def test_sampled_softmax(smoothing, hardness):
     query, positive, negative, _, vectors = drawn(0)
-    found = loss(0, objective="sampled_softmax", label_smoothing=smoothing)
+    found = loss(0, objective="sampled_softmax", label_smoothing=smoothing, hardness=hardness)
     for user in range(BATCH):
         target = query[user] @ vectors[positive[user]]
         others = query[user] @ vectors[negative[negative != positive[user]]].T
         # Each drawn item stands for so many of the other items.
-        total = np.exp(target) + np.exp(others).sum() * (ITEMS - 1) / BATCH
+        weights = np.exp(hardness * others)
+        weights /= weights.mean()
+        total = np.exp(target) + (weights * np.exp(others)).sum() * (ITEMS - 1) / BATCH
         of_target, of_others = np.log(total) - target, np.log(total) - others.mean()
         expected = (1 - smoothing) * of_target + smoothing * of_others
         assert found[user] == pytest.approx(expected, rel=1e-4)

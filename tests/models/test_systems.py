@@ -1,5 +1,7 @@
 """What all systems keep to: the contract, the loss, checkpoints."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -21,7 +23,11 @@ from tests.models.variants import (
 )
 from tfrs_timirec.config import TrainingSettings
 from tfrs_timirec.models.distillation import Distilled
-from tfrs_timirec.models.losses import distillation_loss, label_aware_interest
+from tfrs_timirec.models.losses import (
+    distillation_loss,
+    label_aware_interest,
+    routing_variance,
+)
 from tfrs_timirec.training import checkpoint
 from tfrs_timirec.training.step import TrainingStep
 from tfrs_timirec.training.workers import ALONE
@@ -44,6 +50,27 @@ def queries(model, inputs):
 
 
 MODELS = {variant: make(variant) for variant in VARIANTS}
+
+
+@pytest.mark.parametrize(
+    ("variant", "expected"), [("mind", 0.1), ("timirec_mind", 0.1), ("timirec", 0.01)]
+)
+def test_initial_weights_are_the_system_s_own(variant, expected):
+    model = make(variant, stddev=None)
+    assert np.std(model.item_vectors()) == pytest.approx(expected, rel=0.2)
+
+
+@pytest.mark.parametrize("variant", ["comirec, REMI", "timirec_ligr"])
+def test_the_routing_penalty_is_added_to_the_loss(variant):
+    model, batch = make(variant), batch_of()
+    penalized = np.asarray(model.compute_loss(batch, training=False))
+    extracting = model.pretrained if variant in DISTILLED else model
+    penalty = extracting.settings.routing_penalty
+    extracting.settings = replace(extracting.settings, routing_penalty=0.0)
+    attention = model.represent(batch)["attention"]
+    added = penalized - np.asarray(model.compute_loss(batch, training=False))
+    np.testing.assert_allclose(added, penalty * routing_variance(attention), rtol=1e-3, atol=1e-6)
+    assert added.max() > 0
 
 
 @variants

@@ -70,7 +70,7 @@ def settings_of(variant: str) -> ModelSettings:
     return SYSTEMS[system].settings_type(**{**shape, **VARIANTS[variant], "system": system})
 
 
-def make(variant: str, seed: int = 0, stddev: float = 0.5) -> SequentialRecommender:
+def make(variant: str, seed: int = 0, stddev: float | None = 0.5) -> SequentialRecommender:
     """An untrained system."""
     return SYSTEMS[system_of(variant)].create(ITEMS, settings_of(variant), stddev, seed)
 

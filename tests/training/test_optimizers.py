@@ -65,6 +65,19 @@ def test_lazy_adam_is_adam_where_all_rows_are_touched(variant, eager):
         np.testing.assert_allclose(table.value[1:], other.value[1:], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("optimizer", STEPS)
+def test_weight_decay_is_a_gradient_towards_zero(optimizer):
+    model = make("timirec", stddev=0.1)
+    before = [np.array(table.value) for table in model.tables]
+    # Beside so much of it the loss has no say.
+    step_of(model, optimizer, weight_decay=1e3)(batch(0, most=20))
+    for was, table in zip(before, model.tables, strict=True):
+        moved = np.asarray(table.value) - was
+        assert (np.sign(moved[1:21]) == -np.sign(was[1:21])).mean() > 0.99
+        # Of the others only the one that changes all.
+        assert (moved[21:] != 0).all() == (optimizer == "adam") == (moved[21:] != 0).any()
+
+
 @pytest.mark.parametrize("optimizer", SPARSE)
 def test_rows_that_are_not_touched_stay(optimizer):
     model = make("timirec", stddev=0.1)

@@ -39,6 +39,7 @@ class SequentialRecommender(tfrs.Model):
     Attributes:
         settings_type: The dataclass of the system's settings.
         item_tables: How many tables of vectors of `embedding_size` numbers it has.
+        initial_stddev: Standard deviation of the initial weights, where none is asked for.
         learns: What its training is for, as the end of a sentence.
         user_tower: The user tower.
         items: The tower's layer of item vectors.
@@ -46,6 +47,7 @@ class SequentialRecommender(tfrs.Model):
 
     settings_type: ClassVar[type[ModelSettings]]
     item_tables: ClassVar[int] = 1
+    initial_stddev: ClassVar[float] = 0.01
     learns: ClassVar[str] = "the vectors of users and items"
 
     def __init__(self, user_tower: keras.Model, settings: ModelSettings):
@@ -57,19 +59,20 @@ class SequentialRecommender(tfrs.Model):
 
     @classmethod
     def create(
-        cls, num_items: int, settings: ModelSettings, initial_stddev: float, seed: int
+        cls, num_items: int, settings: ModelSettings, initial_stddev: float | None, seed: int
     ) -> "SequentialRecommender":
         """An untrained recommender.
 
         Args:
             num_items: Items of the catalogue; they have the indices 1 to `num_items`.
             settings: Of the system.
-            initial_stddev: Standard deviation of the normal distribution of the initial weights.
+            initial_stddev: Standard deviation of the normal distribution of the initial weights;
+                None for the system's own.
             seed: Of the initial weights.
         """
         # A generator, not a number: with a number all weights of one shape would be equal.
         initializer = keras.initializers.RandomNormal(
-            stddev=initial_stddev, seed=keras.random.SeedGenerator(seed)
+            stddev=initial_stddev or cls.initial_stddev, seed=keras.random.SeedGenerator(seed)
         )
         return cls(cls.build_tower(num_items, settings, initializer, seed), settings)
 

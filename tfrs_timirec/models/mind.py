@@ -34,6 +34,8 @@ class MIND(MultiInterest):
     """
 
     settings_type = MINDSettings
+    # With smaller ones the capsules vanish, whose length is squashed by its square.
+    initial_stddev = 0.1
     title = "MIND"
 
     @classmethod

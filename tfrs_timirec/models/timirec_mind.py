@@ -18,6 +18,7 @@ class TiMiRecMIND(Distilled):
 
     settings_type = TiMiRecMINDSettings
     extractor = MIND
+    initial_stddev = MIND.initial_stddev
 
     def name_over(self, extractor: str) -> str:
         return f"TiMiRec ({extractor})"
