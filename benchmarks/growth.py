@@ -78,7 +78,13 @@ def _main() -> None:
     for name in ("length", "interests"):
         for value in getattr(arguments, name):
             keep(name, _step("timirec", "adam", **{name: value}))
-    _draw(tables, arguments.out.with_suffix(".svg"))
+    if {
+        "users",
+        "length",
+        "interests",
+        *(f"items, {name}" for name in OPTIMIZERS),
+    } <= tables.keys():
+        _draw(tables, arguments.out.with_suffix(".svg"))
 
 
 def _step(system: str, optimizer: str, **size: int) -> dict:

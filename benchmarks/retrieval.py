@@ -223,7 +223,9 @@ def trained(run: Path) -> tuple[np.ndarray, np.ndarray]:
     recommender = Recommender.load(run)
     sequences, length = recommender.sequences, recommender.settings.model.history_length
     size = QUERIES + CALIBRATION
-    users = np.random.default_rng(0).choice(sequences.num_users, size, replace=False)
+    # Of few users some come again.
+    is_few = sequences.num_users < size
+    users = np.random.default_rng(0).choice(sequences.num_users, size, replace=is_few)
     inputs = whole_histories(sequences, users, length).inputs(np.arange(size), length)
     return recommender.item_vectors(), recommender.system.query_vectors(inputs).numpy()
 

@@ -114,16 +114,17 @@ class Group:
         by_itself = model.get("transformer") or model.get("routing_penalty")
         self.windows = system in WINDOWS and not by_itself
         members = spec["members"]
-        grid = itertools.product(
-            range(len(spec["towers"])),
+        seeds, rates = (
+            members.get("seed", [0]),
             members.get("learning_rate", [training["learning_rate"]]),
         )
-        self.members = [dict(zip(("seed", "rate"), of, strict=True)) for of in grid]
+        grid = list(itertools.product(range(len(seeds)), rates))
+        self.members = [{"seed": seeds[tower], "rate": rate} for tower, rate in grid]
         towers = [keras.models.model_from_json(text) for text in spec["towers"]]
         self.tower = towers[0]
         weights = [[v.value for v in tower.trainable_variables] for tower in towers]
         fixed = [[v.value for v in tower.non_trainable_variables] for tower in towers]
-        of = [member["seed"] for member in self.members]
+        of = [tower for tower, _ in grid]
         self.weights = [jnp.stack([weights[s][i] for s in of]) for i in range(len(weights[0]))]
         self.fixed = [jnp.stack([fixed[s][i] for s in of]) for i in range(len(fixed[0]))]
         paths = [variable.path for variable in self.tower.trainable_variables]

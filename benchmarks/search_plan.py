@@ -15,9 +15,12 @@ import numpy as np
 import yaml
 
 from tfrs_timirec import data
-from tfrs_timirec.config import settings_from
+from tfrs_timirec.config import Settings, TrainingSettings, settings_from
 from tfrs_timirec.data.task import Task
 from tfrs_timirec.models.systems import SYSTEMS
+
+# What the training by JAX does not do otherwise.
+AS_BY_DEFAULT = ("optimizer", "unit", "second_learning_rate", "item_dropout", "precision")
 
 
 def groups_of(plan: dict) -> list[dict]:
@@ -62,6 +65,7 @@ def main() -> None:
         settings = settings_from(
             {**plan["base"], "model": group["model"], "training": training}, group["name"]
         )
+        _check(settings, group["name"])
         system = SYSTEMS[settings.model.system]
         members = {**plan.get("members", {}), **group.get("members", {})}
         towers = []
@@ -84,6 +88,17 @@ def main() -> None:
         )
     (flags.folder / "groups.json").write_text(json.dumps(groups))
     print(f"{len(groups)} groups in {flags.folder}")
+
+
+def _check(settings: Settings, name: str) -> None:
+    """Refuses what `benchmarks.search` would train otherwise."""
+    done = {field: getattr(TrainingSettings(), field) for field in AS_BY_DEFAULT}
+    asked = {field: getattr(settings.training, field) for field in AS_BY_DEFAULT}
+    if asked != done or settings.model.objective == "gbce":
+        raise SystemExit(
+            f"{name}: benchmarks.search has no gbce, and of the training {', '.join(done)} as by "
+            "default: leave them out."
+        )
 
 
 if __name__ == "__main__":

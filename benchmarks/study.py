@@ -69,10 +69,10 @@ def search(settings: Settings, runs: Path, trials: int) -> None:
         load_if_exists=True,
     )
     study.enqueue_trial(FIRST, skip_if_exists=True)
-    ended = [trial for trial in study.trials if trial.state.is_finished()]
-    study.optimize(
-        lambda trial: _train(trial, settings, runs), n_trials=max(0, trials - len(ended))
-    )
+    # What was interrupted or failed is tried again.
+    done = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+    left = trials - len(study.get_trials(deepcopy=False, states=done))
+    study.optimize(lambda trial: _train(trial, settings, runs), n_trials=max(0, left))
     _print(study, settings.evaluation.metric)
 
 

@@ -35,12 +35,14 @@ def measure(settings: Settings) -> None:
     """Prints the time, HR@10 and NDCG@10 of both, and how many new items are recommended."""
     from tfrs_timirec import Recommender
 
-    time_column = settings.data.time_column
     with tempfile.TemporaryDirectory() as folder:
         early = Path(folder, "early.csv")
         log = duckdb.read_csv(settings.data.source)
-        point = log.aggregate(f"quantile_disc({time_column}, {SHARE})").fetchall()[0][0]
-        log.filter(f"{time_column} < {point}").write_csv(str(early))
+        time_of = duckdb.ColumnExpression(settings.data.time_column)
+        share = duckdb.ConstantExpression(SHARE)
+        point = log.aggregate([duckdb.FunctionExpression("quantile_disc", time_of, share)])
+        before = time_of < duckdb.ConstantExpression(point.fetchall()[0][0])
+        log.filter(before).write_csv(str(early))
         seconds = {}
 
         def timed(name, call):
