@@ -49,7 +49,7 @@ def config(log, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("comparison")
     titles = folder / "titles.csv"
     titles.write_text(
-        "item_id:token,name:token_seq\n" + "".join(f"i{i},<Item {i}>\n" for i in range(60))
+        "sku:token,name:token_seq\n" + "".join(f"i{i},<Item {i}>\n" for i in range(60))
     )
     values = {
         "references": ["TiMiRec", "ComiRec"],
@@ -58,6 +58,7 @@ def config(log, tmp_path_factory) -> Path:
         "seeds": 1,
         "paper": "Beauty",
         "titles": str(titles),
+        "titles_id_column": "sku",
         "titles_column": "name",
         "base": {
             "data": {"source": str(log), "folder": str(log.parent / "data")},

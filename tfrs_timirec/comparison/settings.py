@@ -24,7 +24,8 @@ class ComparisonSettings:
         sensitivity: Name of a system → setting, as `model.num_interests` → its values.
         seeds: How many: 0, 1 and so on.
         paper: The data set whose figures in the paper are put beside.
-        titles: A file of the items' titles for the case study, with a column `item_id`.
+        titles: A file of the items' titles for the case study.
+        titles_id_column: Its column of the item's id.
         titles_column: Its column of the title.
         case_user: The user of the case study; null takes one whom the predictor helps.
         runs: The folder of the run folders.
@@ -40,6 +41,7 @@ class ComparisonSettings:
     seeds: Count = 3
     paper: Literal["Beauty", "MovieLens-1M"] | None = None
     titles: str | None = None
+    titles_id_column: str = "item_id"
     titles_column: str = "title"
     case_user: str | None = None
     runs: str = "runs/compared"
@@ -61,7 +63,8 @@ def read_titles(settings: ComparisonSettings, item_ids: pa.Array) -> list[str] |
     from tfrs_timirec.data.metadata import read_metadata
     from tfrs_timirec.export.settings import ExportSettings
 
-    return read_metadata(ExportSettings(titles=settings.titles), settings.titles_column, item_ids)
+    titles = ExportSettings(titles=settings.titles, titles_id_column=settings.titles_id_column)
+    return read_metadata(titles, settings.titles_column, item_ids)
 
 
 @dataclass(frozen=True)
