@@ -146,11 +146,7 @@ def _train(
         with open(output, "a") as log:
             begun = log.tell()
             process = subprocess.Popen(
-                [*command, "--run", str(folder), "--resume"],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                # Ctrl-C would reach it twice.
-                start_new_session=True,
+                [*command, "--run", str(folder), "--resume"], stdout=log, stderr=subprocess.STDOUT
             )
         processes.append(process)
         if stopping.is_set():
