@@ -161,5 +161,5 @@ def _train(
         shares.put(share)
     if code:
         lines = output.read_bytes()[begun:].decode(errors="replace").strip().splitlines()
-        why = f"{signal.Signals(-code).name} ended it" if code < 0 else [*lines, "no output"][-1]
+        why = f"{signal.Signals(-code).name} ended it" if code < 0 else ["no output", *lines][-1]
         raise UserError(f"The training of {folder} failed: {why} (all of it: {output})")
