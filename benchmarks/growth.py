@@ -78,12 +78,8 @@ def _main() -> None:
     for name in ("length", "interests"):
         for value in getattr(arguments, name):
             keep(name, _step("timirec", "adam", **{name: value}))
-    if {
-        "users",
-        "length",
-        "interests",
-        *(f"items, {name}" for name in OPTIMIZERS),
-    } <= tables.keys():
+    drawn = {"users", "length", "interests", *(f"items, {name}" for name in OPTIMIZERS)}
+    if drawn <= tables.keys():
         _draw(tables, arguments.out.with_suffix(".svg"))
 
 

@@ -114,10 +114,8 @@ class Group:
         by_itself = model.get("transformer") or model.get("routing_penalty")
         self.windows = system in WINDOWS and not by_itself
         members = spec["members"]
-        seeds, rates = (
-            members.get("seed", [0]),
-            members.get("learning_rate", [training["learning_rate"]]),
-        )
+        seeds = members.get("seed", [0])
+        rates = members.get("learning_rate", [training["learning_rate"]])
         grid = list(itertools.product(range(len(seeds)), rates))
         self.members = [{"seed": seeds[tower], "rate": rate} for tower, rate in grid]
         towers = [keras.models.model_from_json(text) for text in spec["towers"]]
