@@ -30,7 +30,7 @@ MAY_IMPORT = {
         *("config", "data", "evaluation", "export", "models", "recommender", "training"),
     },
     "comparison": {
-        *("config", "data", "evaluation", "export", "models", "pages", "recommender", "training"),
+        *("config", "data", "evaluation", "models", "pages", "recommender", "training"),
     },
 }
 # The commands.

@@ -28,7 +28,6 @@ def write_report(settings: ComparisonSettings, plan: Plan) -> None:
     compared = Compared(settings, plan)
     parts = sections(compared)
     hits, gain = compared.headline
-    n = hits.partition("@")[2]
     many, seeds = len(settings.systems), settings.seeds
     alone = settings.references[0]
     of = "Systems compared" if many > 1 else alone
@@ -36,8 +35,8 @@ def write_report(settings: ComparisonSettings, plan: Plan) -> None:
     introduction = (
         f"{f'{many} systems' if many > 1 else alone}, {seeds} "
         f"seed{'s' * (seeds > 1)}{' each' * (many > 1)}, trained on {settings.base.data.source}. "
-        f"{hits} is the share of users with a test item among the first {n}; {gain} counts it the "
-        "more, the higher it stands."
+        f"{hits} is the share of users with a test item among the first {compared.cutoff}; {gain} "
+        "counts it the more, the higher it stands."
     )
     files = {
         "report.md": _markdown(title, introduction, parts),

@@ -8,7 +8,7 @@ import pandas as pd
 from tfrs_timirec.comparison.interests import Trained
 from tfrs_timirec.comparison.results import differences, read_metrics
 from tfrs_timirec.comparison.settings import ComparisonSettings, Entry, Plan, read_titles
-from tfrs_timirec.evaluation.metrics import headline
+from tfrs_timirec.evaluation.metrics import headline, shown_cutoff
 from tfrs_timirec.pages.pictures import Picture
 
 
@@ -52,6 +52,7 @@ class Compared:
             "sampled": f"among {evaluation.negatives:,} negatives",
             "full": "in the whole catalogue",
         }
+        self.cutoff = shown_cutoff(evaluation.cutoffs)
         self.headline = headline(evaluation.cutoffs)
 
     @cached_property

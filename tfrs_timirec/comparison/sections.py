@@ -156,7 +156,7 @@ def _lists(compared: Compared) -> Section | None:
     found = read_lists(compared.plan.systems)
     if found.empty:
         return None
-    n = compared.headline[0].split("@")[1]
+    n = compared.cutoff
     kinds = {f"{kind}@{n}": kind for kind in lists.MEANING if f"{kind}@{n}" in found}
     shown = _figures_by_system(found.rename(columns=kinds), kinds.values())
     return Section(

@@ -12,10 +12,15 @@ from tfrs_timirec.errors import UserError
 
 
 class Metadata(Protocol):
-    """Settings that name a file of metadata, and what its columns hold."""
+    """Settings that name a file of metadata, and its column of ids."""
 
     titles: str | None
     titles_id_column: str
+
+
+class Categories(Metadata, Protocol):
+    """Settings that also name its column of categories."""
+
     categories_column: str | None
 
 
@@ -37,7 +42,7 @@ def read_metadata(settings: Metadata, column: str, item_ids: pa.Array) -> list[s
     return None if settings.titles is None else _read(settings, column, item_ids)[0]
 
 
-def read_categories(settings: Metadata, item_ids: pa.Array) -> list[list[str]] | None:
+def read_categories(settings: Categories, item_ids: pa.Array) -> list[list[str]] | None:
     """The categories of each item of the catalogue, of which it may have several.
 
     They stand between bars (`Comedy|Drama`) or, in a column with the typed header `token_seq`,

@@ -49,8 +49,9 @@ def judge(
         the figures of `tfrs_timirec.evaluation.interests.interest_figures`; and the ranks.
     """
     ranks: Ranks = {}
+    baseline = Ranker(popularity)
     for name, system in chain([(popularity.title, popularity)], systems):
-        ranks[name] = _ranks(system, popularity, task)
+        ranks[name] = _ranks(Ranker(system), baseline, task)
     metrics = metrics_of(ranks, task, cutoffs)
     metrics["groups"] = groups(ranks, task, counts, cutoffs)
     whole = {popularity.title: popularity, name: system}
@@ -68,12 +69,10 @@ def judge(
     return metrics, ranks
 
 
-def _ranks(
-    system: SequentialRecommender, popularity: SequentialRecommender, task: Task
-) -> dict[str, np.ndarray]:
-    # One of each for all parts: each new one would be compiled anew.
-    rankers = Ranker(system), Ranker(popularity)
-    of_parts = [protocol_ranks(*rankers, part.test, part.negatives) for part in task.parts()]
+def _ranks(ranker: Ranker, popularity: Ranker, task: Task) -> dict[str, np.ndarray]:
+    of_parts = [
+        protocol_ranks(ranker, popularity, part.test, part.negatives) for part in task.parts()
+    ]
     return {
         protocol: np.concatenate([of_part[protocol] for of_part in of_parts])
         for protocol in of_parts[0]

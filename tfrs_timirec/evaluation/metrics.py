@@ -21,13 +21,22 @@ def metric_names(cutoffs: Sequence[int], several: bool) -> list[str]:
     return [f"{kind}@{n}" for kind in kinds for n in cutoffs] + ["MRR"]
 
 
+def shown_cutoff(cutoffs: Sequence[int]) -> int:
+    """The N of the metrics that are shown first: 10, or the largest where there is no 10.
+
+    Args:
+        cutoffs: The N of HR@N and the like.
+    """
+    return 10 if 10 in cutoffs else max(cutoffs)
+
+
 def headline(cutoffs: Sequence[int]) -> tuple[str, str]:
     """The metrics that are shown first: HR@10 and NDCG@10, where there are any at 10.
 
     Args:
-        cutoffs: The N of HR@N and the like; without 10, the largest counts.
+        cutoffs: The N of HR@N and the like.
     """
-    n = 10 if 10 in cutoffs else max(cutoffs)
+    n = shown_cutoff(cutoffs)
     return f"HR@{n}", f"NDCG@{n}"
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tfrs_timirec.evaluation import interests, lists
-from tfrs_timirec.evaluation.metrics import headline
+from tfrs_timirec.evaluation.metrics import headline, shown_cutoff
 
 
 def print_tables(metrics: dict[str, Any], cutoffs: Sequence[int]) -> None:
@@ -20,7 +20,7 @@ def print_tables(metrics: dict[str, Any], cutoffs: Sequence[int]) -> None:
     shown = headline(cutoffs)
     if metrics["groups"]:
         _print(_groups(metrics["groups"], shown))
-    _print(_lists(metrics["lists"], shown[0].partition("@")[2]))
+    _print(_lists(metrics["lists"], shown_cutoff(cutoffs)))
     if metrics["interests"]:
         _print(_interests(metrics["interests"], shown))
 
@@ -42,7 +42,7 @@ def _groups(groups: dict[str, dict[str, Any]], names: Sequence[str]) -> Table:
     return table
 
 
-def _lists(figures: dict[str, dict[str, float]], n: str) -> Table:
+def _lists(figures: dict[str, dict[str, float]], n: int) -> Table:
     title = f"What the lists show: {n} items of the whole catalogue, less what the user had"
     table = _with_meanings(title, figures)
     for kind, meaning in lists.MEANING.items():

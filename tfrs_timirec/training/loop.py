@@ -230,15 +230,14 @@ class Training:
                 bar.reset(task)
                 bar.update(task, epoch=progress.epoch + 1)
                 loss = self._train_epoch(step, progress, stop, bar, task)
-                seconds = progress.seconds
-                speed = progress.targets / seconds
+                speed = progress.targets / progress.seconds
                 began = time.monotonic()
                 name = self._settings.evaluation.metric
                 value = self._validate(name, ranker)
                 row = {
                     "loss": loss,
                     "instances_per_second": round(speed),
-                    "training_seconds": round(seconds, 2),
+                    "training_seconds": round(progress.seconds, 2),
                     "validation_seconds": round(time.monotonic() - began, 2),
                 }
                 is_best = progress.end_epoch(value, row)
