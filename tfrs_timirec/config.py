@@ -109,6 +109,9 @@ class TrainingSettings:
             for the same.
         schedule: How it changes: `constant`, or falling to 0 over `max_epochs` as a `cosine`.
         weight_decay: L2 coefficient, added to the gradient.
+        teachers: Run folders of recommenders trained on the same log. What `model.label_smoothing`
+            takes from the target then goes to all items as these expect them, on average, and not
+            to the others alike.
         item_dropout: Share of the items of a history that are left out, others in each epoch; by
             user, also as targets. It helps where the log is short, and costs more epochs.
         initial_stddev: Standard deviation of the initial weights; null for the system's own, 0.01,
@@ -129,6 +132,7 @@ class TrainingSettings:
     second_learning_rate: Rate | None = None
     schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: ScaleOrNone = 1e-6
+    teachers: list[str] = field(default_factory=list)
     item_dropout: Share = 0.0
     initial_stddev: Scale | None = None
     max_epochs: Count = 200
@@ -341,6 +345,13 @@ def _check_effect(settings: Settings) -> None:
         raise UserError(
             f"training.optimizer is {optimizer}, which changes few items a step, but the objective "
             "softmax learns from all: set model.objective to sampled_softmax."
+        )
+    model = settings.model
+    if settings.training.teachers and not (model.objective == "softmax" and model.label_smoothing):
+        raise UserError(
+            "training.teachers names recommenders to learn from, which changes nothing unless "
+            "model.objective is softmax and model.label_smoothing, the share that they have in "
+            "what is learned, is above 0: set both, or leave the teachers out."
         )
     if not settings.evaluation.cutoffs:
         raise UserError("evaluation.cutoffs is empty: give one or more, such as [5, 10].")

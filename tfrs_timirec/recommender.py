@@ -42,6 +42,7 @@ from tfrs_timirec.models.base import SequentialRecommender
 from tfrs_timirec.models.distillation import Distilled
 from tfrs_timirec.models.popularity import Popularity, PopularitySettings
 from tfrs_timirec.models.systems import SYSTEMS
+from tfrs_timirec.models.teacher import Teacher
 from tfrs_timirec.retrieval import Best, Retrieval
 from tfrs_timirec.training import checkpoint
 from tfrs_timirec.training.continuing import (
@@ -247,6 +248,7 @@ class Recommender:
             console.print(*told, sep="\n", markup=False, highlight=False, soft_wrap=True)
             # What is wrong with them is told before the training.
             attributes = _attributes(settings, store.item_ids) if workers.is_chief else None
+            teacher = _teacher(settings, store)
             _fix_chance(settings)
             task, system = _untrained(store, settings)
             if first:
@@ -255,7 +257,7 @@ class Recommender:
                 task.check_tested()
                 if shortage := task.shortage:
                     console.print(shortage, highlight=False, soft_wrap=True)
-            phases = system.phases()
+            phases = _taught(system.phases(), teacher)
             epochs = [settings.training.max_epochs] * len(phases)
             progress = _train(
                 phases,
@@ -356,11 +358,13 @@ class Recommender:
         """
         self._check_users()
         store, learning = self.sequences, _of_everything(self.settings)
+        teacher = _teacher(learning, store)
         _fix_chance(learning)
         task, system = _untrained(store, learning)
+        phases = _taught(system.phases(), teacher)
         with _folder_of(None) as run:
             console = Console(quiet=silent)
-            _train(system.phases(), task, learning, run, self.epochs, callback, console)
+            _train(phases, task, learning, run, self.epochs, callback, console)
         trained = self._trained(self.settings, system, store, task, self.metrics)
         trained._refitted = True
         self.__dict__ = trained.__dict__
@@ -374,7 +378,8 @@ class Recommender:
         New users and items get a place; all others keep theirs. Each phase learns from the new
         interactions and as many old ones, without validation, and sees about a thirteenth of what
         the training saw. What the log's split holds out is not learned from, except after `refit`,
-        when nothing is held out. A file of titles that has gone is done without, with a warning.
+        when nothing is held out. A file of titles that has gone is done without, with a warning;
+        and teachers, who do not know the new items, have no say.
 
         Args:
             log: All interactions, old and new, as for `fit`, with the same columns.
@@ -920,6 +925,42 @@ def _train(
     # Not before it is known that there is something to train on.
     run.start(settings, task.store.digest)
     return training.train(resume)
+
+
+def _teacher(settings: Settings, store: SequenceStore) -> Teacher | None:
+    """Who the settings name to learn from; None without anybody.
+
+    Raises:
+        UserError: If one of them knows other items, or cannot read the histories.
+    """
+    length, systems = settings.model.history_length, []
+    for path in settings.training.teachers:
+        model = Recommender.load(path, with_users=False)
+        if not model.sequences.item_ids.equals(store.item_ids):
+            raise UserError(
+                f"The teacher {path} was trained on other items than this log has: name one that "
+                "was trained on the same log, with the same data.core and data.split."
+            )
+        if (others := model.settings.model.history_length) < length:
+            raise UserError(
+                f"The teacher {path} reads {others} items of a history, and model.history_length "
+                f"is {length}: give {others} or less, or name another teacher."
+            )
+        if "times" in model.system.tower_inputs:
+            raise UserError(
+                f"The teacher {path} reads times, which histories come without in training: name "
+                "one of another system."
+            )
+        systems.append(model.system)
+    return Teacher(systems) if systems else None
+
+
+def _taught(
+    phases: Sequence[SequentialRecommender], teacher: Teacher | None
+) -> Sequence[SequentialRecommender]:
+    for phase in phases:
+        phase.teacher = teacher
+    return phases
 
 
 def _popularity(counts: np.ndarray) -> Popularity:

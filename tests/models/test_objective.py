@@ -53,6 +53,17 @@ def test_label_smoothing_gives_the_other_items_a_share():
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_teacher_says_which_items_have_that_share():
+    query, positive, negative, table, vectors = drawn(0)
+    logits = query @ vectors[1:].T
+    taught = np.random.default_rng(1).dirichlet(np.ones(ITEMS), BATCH).astype("float32")
+    wanted = 0.8 * np.eye(ITEMS)[positive - 1] + 0.2 * taught
+    expected = keras.losses.categorical_crossentropy(wanted, logits, from_logits=True)
+    settings = ModelSettings("any", objective="softmax", label_smoothing=0.2)
+    found = Objective(settings)(query, positive, negative, table, taught)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("hardness", [0.0, 0.7])
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_sampled_softmax(smoothing, hardness):

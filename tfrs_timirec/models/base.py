@@ -1,6 +1,7 @@
 """What every recommender of this package is."""
 
 import warnings
+from collections.abc import Callable
 from typing import ClassVar
 
 import keras
@@ -43,6 +44,8 @@ class SequentialRecommender(tfrs.Model):
         learns: What its training is for, as the end of a sentence.
         user_tower: The user tower.
         items: The tower's layer of item vectors.
+        teacher: Tells the probability of each item to follow histories, from which it learns beside
+            the targets; None without such.
     """
 
     settings_type: ClassVar[type[ModelSettings]]
@@ -56,6 +59,7 @@ class SequentialRecommender(tfrs.Model):
         self.settings = settings
         self.objective = Objective(settings)
         self.items = user_tower.get_layer("items")
+        self.teacher: Callable[[dict[str, tf.Tensor], bool], tf.Tensor] | None = None
 
     @classmethod
     def create(
@@ -191,6 +195,8 @@ class SequentialRecommender(tfrs.Model):
         represent = self.represent_prefixes if follows_each else self.represent_for_loss
         # The layers may compute in a lower precision; a loss is a sum of small differences.
         outputs = {k: ops.cast(v, "float32") for k, v in represent(inputs, training).items()}
+        if self.teacher:
+            outputs["taught"] = self.teacher(inputs, follows_each)
         losses = self.losses(outputs, positive, negative)
         return ops.reshape(losses, ops.shape(inputs["positive"]))
 
@@ -200,7 +206,7 @@ class SequentialRecommender(tfrs.Model):
         """The objective with the query vector that matches the target best (eq. 2).
 
         Args:
-            outputs: What `represent_for_loss` gives.
+            outputs: What `represent_for_loss` gives, and `taught` of a teacher.
             positive: int32 [batch], the targets.
             negative: int32 [batch], an item to tell each from.
 
@@ -209,7 +215,7 @@ class SequentialRecommender(tfrs.Model):
         """
         target = ops.cast(self.items(positive), "float32")
         query = self.choose_query(outputs["query_vectors"], target)
-        return self.objective(query, positive, negative, self.items)
+        return self.objective(query, positive, negative, self.items, outputs.get("taught"))
 
     def choose_query(self, queries: tf.Tensor, positive: tf.Tensor) -> tf.Tensor:
         """What of the query vectors [batch, M, D] learns from the target [batch, D]: [batch, D]."""

@@ -132,7 +132,8 @@ class Distilled(SequentialRecommender):
     def losses(self, outputs, positive, negative):
         """L = L_rec + T² · L_distill (eq. 11)."""
         query = outputs["query_vectors"][:, 0]
-        recommendation = self.objective(query, positive, negative, self.items)
+        taught = outputs.get("taught")
+        recommendation = self.objective(query, positive, negative, self.items, taught)
         target = ops.cast(self.items(positive), "float32")
         similarity = target_similarity(outputs["interests"], target)
         temperature = self.settings.temperature

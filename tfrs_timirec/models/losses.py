@@ -19,15 +19,17 @@ def bpr_loss(query, positive, negative):
     return ops.softplus(ops.sum(query * (negative - positive), axis=-1))
 
 
-def softmax_loss(score, scores, smoothing: float = 0.0):
+def softmax_loss(score, scores, smoothing: float = 0.0, taught=None):
     """Cross-entropy of the target among the whole catalogue, −log(e^s / Σ_j e^(s_j)).
 
-    Label smoothing gives the share `smoothing` of the target's probability to the other items.
+    Label smoothing gives the share `smoothing` of the target's probability to the other items, to
+    all alike; or, where it is taught, to all items as a teacher has it.
 
     Args:
         score: float [batch], the targets' s.
         scores: float [batch, n], all items' s_j, n > 1.
         smoothing: From 0 to 1.
+        taught: float [batch, n], the teacher's probabilities; None without a teacher.
 
     Returns:
         float [batch], in nats.
@@ -35,7 +37,10 @@ def softmax_loss(score, scores, smoothing: float = 0.0):
     total = ops.logsumexp(scores, axis=-1)
     if not smoothing:
         return total - score
-    others = (ops.sum(scores, axis=-1) - score) / (scores.shape[1] - 1)
+    if taught is None:
+        others = (ops.sum(scores, axis=-1) - score) / (scores.shape[1] - 1)
+    else:
+        others = ops.sum(taught * scores, axis=-1)
     return total - (1 - smoothing) * score - smoothing * others
 
 

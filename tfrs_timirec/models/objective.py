@@ -33,7 +33,7 @@ class Objective:
         """Whether each target is told from the negatives of the whole batch."""
         return self._settings.objective in ("sampled_softmax", "gbce")
 
-    def __call__(self, query, positive, negative, items: keras.layers.Embedding):
+    def __call__(self, query, positive, negative, items: keras.layers.Embedding, taught=None):
         """The loss of each instance.
 
         Args:
@@ -42,6 +42,8 @@ class Objective:
             negative: int32 [batch], an item for each instance that its user has not touched, 0
                 for none.
             items: The items' vectors, with a row 0 for padding.
+            taught: float [batch, items], a teacher's probabilities of all items, of which `softmax`
+                learns; None without a teacher.
 
         Returns:
             float [batch].
@@ -60,7 +62,7 @@ class Objective:
         scores = ops.cast(scores, query.dtype)
         smoothing = self._settings.label_smoothing
         if is_whole:
-            return softmax_loss(score, scores, smoothing)
+            return softmax_loss(score, scores, smoothing, taught)
         is_other = (positive[:, None] != others) & (others > 0)
         # Of all other items: neither the row of padding nor the target.
         drawn = others.shape[0] / (items.input_dim - 2)
