@@ -280,6 +280,22 @@ def test_the_axis_of_a_curve_has_whole_epochs(epochs):
     assert labels[0] == "0" and len(labels) > 1 and all(label.isdigit() for label in labels)
 
 
+def test_each_phase_of_a_curve_has_a_star_at_its_best_epoch():
+    metrics = [0.1, 0.3, 0.2, 0.4, 0.5, 0.45]
+    log = pd.DataFrame({"phase": [1, 1, 1, 2, 2, 2], "epoch": [1, 2, 3] * 2, "metric": metrics})
+    drawn = curve("A", log, "HR@5", 0.5, 6)
+    assert drawn.caption == (
+        "A: 3 epochs, the best 0.3000 after 2; then 3 epochs, the best 0.5000 after 2"
+    )
+    svg = ElementTree.fromstring(drawn.svg)
+    label_at = {text.text: float(text.get("x")) for text in svg.findall(".//{*}text")}
+    epoch = (label_at["6"] - label_at["0"]) / 6
+    stars = [use for use in svg.findall(".//{*}use") if "--series" in use.get("style")]
+    places = [(float(star.get("x")) - label_at["0"]) / epoch for star in stars]
+    # The second phase goes on where the first one ended.
+    assert places == pytest.approx([2, 5], abs=0.01)
+
+
 def test_a_section_is_little_to_write():
     table = pd.DataFrame({"share": ["**0.5**", "<0.1"]}, ["a", "<b>"])
     page = html("T", "I", [Section("One", points=["a < b"]), Section("Two", folded={"t": table})])
