@@ -378,8 +378,8 @@ class Recommender:
         New users and items get a place; all others keep theirs. Each phase learns from the new
         interactions and as many old ones, without validation, and sees about a thirteenth of what
         the training saw. What the log's split holds out is not learned from, except after `refit`,
-        when nothing is held out. A file of titles that has gone is done without, with a warning;
-        and teachers, who do not know the new items, have no say.
+        when nothing is held out. A file of titles that has gone is done without, with a warning.
+        Teachers, who do not know the new items, have no say, and no share of the targets' part.
 
         Args:
             log: All interactions, old and new, as for `fit`, with the same columns.
@@ -397,7 +397,7 @@ class Recommender:
         before = self.sequences
         settings, table = self._source(log)
         grown = data.load(settings.data, settings.seed, table).after(before)
-        learning = _of_everything(settings) if self._refitted else settings
+        learning = _without_teachers(_of_everything(settings) if self._refitted else settings)
         attributes = _attributes(_without_lost_titles(learning), grown.item_ids)
         _fix_chance(learning)
         task, system = _untrained(grown, learning)
@@ -953,6 +953,17 @@ def _teacher(settings: Settings, store: SequenceStore) -> Teacher | None:
             )
         systems.append(model.system)
     return Teacher(systems) if systems else None
+
+
+def _without_teachers(settings: Settings) -> Settings:
+    """The settings of a training that learns from targets alone, if they name teachers."""
+    if not settings.training.teachers:
+        return settings
+    return replace(
+        settings,
+        model=replace(settings.model, label_smoothing=0.0),
+        training=replace(settings.training, teachers=[]),
+    )
 
 
 def _taught(

@@ -44,7 +44,6 @@ def test_a_student_of_one_vector_ranks_as_its_teacher_of_two(
     loaded = Recommender.load(tmp_path / "student")
     assert loaded.settings.training.teachers == settings["teachers"]
     assert shared(loaded, student) == 1
-    loaded.update(frame, silent=True)
     with pytest.raises(UserError, match="teacher is not a saved recommender"):
         loaded.refit(silent=True)
 
@@ -63,6 +62,20 @@ def test_both_phases_and_targets_by_user_learn_from_teachers(
     assert all(a != b for a, b in zip(losses[0], losses[1], strict=True))
     # The mean of twice the same.
     np.testing.assert_allclose(losses[1], losses[2], rtol=1e-5)
+
+
+def test_an_update_learns_from_targets_alone(frame, newer, columns, taught, saved, eager):
+    settings = {**taught, "max_epochs": 1}
+    student = Recommender("sasrec", **settings, teachers=[str(saved)])
+    student.fit(frame, **columns, silent=True)
+    plain = Recommender("sasrec", **{**settings, "label_smoothing": 0.0})
+    plain.fit(frame, **columns, silent=True)
+    plain.system.user_tower.set_weights(student.system.user_tower.get_weights())
+    for model in (student, plain):
+        model.update(newer, silent=True)
+    assert student.sequences.num_items == 41
+    np.testing.assert_array_equal(student.item_vectors(), plain.item_vectors())
+    assert student.settings.training.teachers == [str(saved)]
 
 
 @pytest.mark.parametrize(
