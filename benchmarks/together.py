@@ -5,7 +5,7 @@ python -m benchmarks.together '[RUN, OTHER]'
 A score is a dot product of a query vector and an item's, so the sum of two models' scores is one of
 their vectors, put one behind the other: one model, twice as wide, with one lookup in the index. RUN
 and OTHER are run folders of systems with one query vector, trained on the same log with the same
-history_length; several seeds of one system will do.
+history_length; several seeds of one system will do. Negatives are those of the first run.
 """
 
 from pathlib import Path
@@ -17,6 +17,7 @@ from jsonargparse import auto_cli
 from tfrs_timirec.errors import UserError, run_command
 
 if TYPE_CHECKING:
+    from tfrs_timirec.config import DataSettings
     from tfrs_timirec.recommender import Recommender
 
 
@@ -39,6 +40,10 @@ class Together:
         return self._items
 
 
+def splitting(named: "DataSettings") -> tuple:
+    return named.split, named.validation_from, named.test_from
+
+
 def main(
     runs: list[Path], part: Literal["validation", "test"] = "validation", cutoff: int = 10
 ) -> None:
@@ -58,6 +63,8 @@ def measure(runs: list[Path], part: str, cutoff: int) -> None:
     from tfrs_timirec.evaluation.ranking import Ranker
     from tfrs_timirec.recommender import Recommender
 
+    if not runs:
+        raise UserError("No run is named: give a list such as '[runs/a, runs/b]'.")
     models = [Recommender.load(run) for run in runs]
     first = models[0]
     for run, model in zip(runs, models, strict=True):
@@ -65,7 +72,7 @@ def measure(runs: list[Path], part: str, cutoff: int) -> None:
             raise UserError(f"{run} has several query vectors: name systems that have one.")
         for what, of_first, of_model in (
             ("log", first.sequences.digest, model.sequences.digest),
-            ("split", first.settings.data.split, model.settings.data.split),
+            ("split", *(splitting(of.trained_with.data) for of in (first, model))),
             (
                 "history_length",
                 first.settings.model.history_length,
@@ -77,6 +84,8 @@ def measure(runs: list[Path], part: str, cutoff: int) -> None:
     reads_times = any("times" in model.system.tower_inputs for model in models)
     task = Task.of(first.sequences, first.settings, reads_times)
     targets = task.validation if part == "validation" else task.test
+    if not len(targets):
+        raise UserError(f"{runs[0]} held nothing out to rank: name runs with another data.split.")
     protocols = {f"{first.settings.evaluation.negatives:,} negatives": task.negatives}
     protocols["whole catalogue"] = None
     columns = [f"{name}@{cutoff}, {among}" for among in protocols for name in ("HR", "NDCG")]

@@ -109,9 +109,11 @@ class TrainingSettings:
             for the same.
         schedule: How it changes: `constant`, or falling to 0 over `max_epochs` as a `cosine`.
         weight_decay: L2 coefficient, added to the gradient.
-        teachers: Run folders of recommenders trained on the same log. What `model.label_smoothing`
-            takes from the target then goes to all items as these expect them, on average, and not
-            to the others alike.
+        teachers: Run folders of recommenders trained on the same log with a softmax, such as
+            `[runs/a, runs/b]`. With the objective `softmax`, the share `model.label_smoothing` of
+            what is learned is then what they expect of all items (the softmax of their mean
+            scores), and not the same for every other item. They read the histories that are
+            trained on, no longer ones, and are computed in each step.
         item_dropout: Share of the items of a history that are left out, others in each epoch; by
             user, also as targets. It helps where the log is short, and costs more epochs.
         initial_stddev: Standard deviation of the initial weights; null for the system's own, 0.01,
@@ -346,8 +348,10 @@ def _check_effect(settings: Settings) -> None:
             f"training.optimizer is {optimizer}, which changes few items a step, but the objective "
             "softmax learns from all: set model.objective to sampled_softmax."
         )
-    model = settings.model
-    if settings.training.teachers and not (model.objective == "softmax" and model.label_smoothing):
+    model, teachers = settings.model, settings.training.teachers
+    if teachers is None:
+        raise UserError("training.teachers is null: give a list of run folders, or leave it out.")
+    if teachers and not (model.objective == "softmax" and model.label_smoothing):
         raise UserError(
             "training.teachers names recommenders to learn from, which changes nothing unless "
             "model.objective is softmax and model.label_smoothing, the share that they have in "

@@ -155,6 +155,8 @@ def restore(folder: Path) -> None:
     Args:
         folder: That was given to `write_folder`; it is to be read or written next.
     """
+    # The working directory is "." without a name.
+    folder = folder.absolute()
     begun = _part(folder).exists()
     if begun and not folder.exists():
         with locked(folder, wait=True):

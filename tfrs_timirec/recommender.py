@@ -2,7 +2,7 @@
 
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from rich.console import Console
 
 from tfrs_timirec import answers, data, saving
 from tfrs_timirec.config import (
+    DataSettings,
     Settings,
     checked,
     config_path,
@@ -248,7 +249,7 @@ class Recommender:
             console.print(*told, sep="\n", markup=False, highlight=False, soft_wrap=True)
             # What is wrong with them is told before the training.
             attributes = _attributes(settings, store.item_ids) if workers.is_chief else None
-            teacher = _teacher(settings, store)
+            teachers = _teachers(settings, store)
             _fix_chance(settings)
             task, system = _untrained(store, settings)
             if first:
@@ -257,7 +258,7 @@ class Recommender:
                 task.check_tested()
                 if shortage := task.shortage:
                     console.print(shortage, highlight=False, soft_wrap=True)
-            phases = _taught(system.phases(), teacher)
+            phases = system.phases()
             epochs = [settings.training.max_epochs] * len(phases)
             progress = _train(
                 phases,
@@ -271,6 +272,7 @@ class Recommender:
                 validated,
                 workers,
                 first,
+                teachers,
             )
             metrics = {}
             if validated and workers.is_chief:
@@ -354,17 +356,18 @@ class Recommender:
             Itself.
 
         Raises:
-            UserError: Before `fit`, or if the users were left out by `load`.
+            UserError: Before `fit`, if the users were left out by `load`, or if a teacher is gone
+                or has changed its log.
         """
         self._check_users()
         store, learning = self.sequences, _of_everything(self.settings)
-        teacher = _teacher(learning, store)
+        teachers = _teachers(learning, store)
         _fix_chance(learning)
         task, system = _untrained(store, learning)
-        phases = _taught(system.phases(), teacher)
+        phases, epochs = system.phases(), self.epochs
         with _folder_of(None) as run:
             console = Console(quiet=silent)
-            _train(phases, task, learning, run, self.epochs, callback, console)
+            _train(phases, task, learning, run, epochs, callback, console, teachers=teachers)
         trained = self._trained(self.settings, system, store, task, self.metrics)
         trained._refitted = True
         self.__dict__ = trained.__dict__
@@ -379,7 +382,8 @@ class Recommender:
         interactions and as many old ones, without validation, and sees about a thirteenth of what
         the training saw. What the log's split holds out is not learned from, except after `refit`,
         when nothing is held out. A file of titles that has gone is done without, with a warning.
-        Teachers, who do not know the new items, have no say, and no share of the targets' part.
+        Teachers, who do not know the new items, are dropped from `settings`, and label smoothing,
+        which was their share, with them.
 
         Args:
             log: All interactions, old and new, as for `fit`, with the same columns.
@@ -396,8 +400,9 @@ class Recommender:
         self._check_users()
         before = self.sequences
         settings, table = self._source(log)
+        settings = _without_teachers(settings)
         grown = data.load(settings.data, settings.seed, table).after(before)
-        learning = _without_teachers(_of_everything(settings) if self._refitted else settings)
+        learning = _of_everything(settings) if self._refitted else settings
         attributes = _attributes(_without_lost_titles(learning), grown.item_ids)
         _fix_chance(learning)
         task, system = _untrained(grown, learning)
@@ -914,32 +919,57 @@ def _train(
     validated: bool = False,
     workers: Workers = ALONE,
     pretrained: Run | None = None,
+    teachers: Mapping[str, SequentialRecommender] | None = None,
 ) -> Progress:
     """Trains the phases; popularity has none."""
+    digests = [task.store.digest, *(teachers or ())]
     if not phases:
-        run.start(settings, task.store.digest)
+        run.start(settings, digests)
         return Progress()
     training = Training(
         phases, task, settings, run, console, callback, epochs, validated, workers, pretrained
     )
     # Not before it is known that there is something to train on.
-    run.start(settings, task.store.digest)
-    return training.train(resume)
+    run.start(settings, digests)
+    if teachers:
+        for phase in phases:
+            phase.teacher = Teacher(list(teachers.values()))
+    progress = training.train(resume)
+    for phase in phases:
+        phase.teacher = None
+    return progress
 
 
-def _teacher(settings: Settings, store: SequenceStore) -> Teacher | None:
-    """Who the settings name to learn from; None without anybody.
+def _teachers(settings: Settings, store: SequenceStore) -> dict[str, SequentialRecommender]:
+    """The systems that the settings name to learn from, by the digest of each on disk.
 
     Raises:
-        UserError: If one of them knows other items, or cannot read the histories.
+        UserError: If one of them is missing, learned from another log or from what is held out
+            here, or cannot read the histories.
     """
-    length, systems = settings.model.history_length, []
+    length, systems = settings.model.history_length, {}
     for path in settings.training.teachers:
-        model = Recommender.load(path, with_users=False)
-        if not model.sequences.item_ids.equals(store.item_ids):
+        try:
+            model = Recommender.load(path)
+            digest = saving.digest(model_in(Path(path)))
+        except UserError as error:
+            raise UserError(f"The teacher {path} cannot be used: {error}") from None
+        same_items = model.sequences.item_ids.equals(store.item_ids)
+        if not same_items or model.sequences.digest != store.digest:
             raise UserError(
-                f"The teacher {path} was trained on other items than this log has: name one that "
-                "was trained on the same log, with the same data.core and data.split."
+                f"The teacher {path} was trained on another log, or on this one with other "
+                "settings of data: name one that was trained on the same."
+            )
+        ours, theirs = settings.data, model.trained_with.data
+        if ours.split != "none" and _held_out(ours) != _held_out(theirs):
+            raise UserError(
+                f"The teacher {path} may have learned from what is held out here, for its "
+                "data.split is another: name one that was trained with the same split."
+            )
+        if not model.system.phases():
+            raise UserError(
+                f"The teacher {path} is {model.system.title}, whose scores are no probabilities: "
+                "name one that was trained."
             )
         if (others := model.settings.model.history_length) < length:
             raise UserError(
@@ -947,12 +977,15 @@ def _teacher(settings: Settings, store: SequenceStore) -> Teacher | None:
                 f"is {length}: give {others} or less, or name another teacher."
             )
         if "times" in model.system.tower_inputs:
-            raise UserError(
-                f"The teacher {path} reads times, which histories come without in training: name "
-                "one of another system."
-            )
-        systems.append(model.system)
-    return Teacher(systems) if systems else None
+            raise UserError(f"The teacher {path} reads times: name one of another system.")
+        systems[digest] = model.system
+    return systems
+
+
+def _held_out(named: DataSettings) -> tuple:
+    """What says which interactions are held out."""
+    ends = (named.validation_from, named.test_from)
+    return (named.split, *(ends if named.split == "temporal" else ()))
 
 
 def _without_teachers(settings: Settings) -> Settings:
@@ -964,14 +997,6 @@ def _without_teachers(settings: Settings) -> Settings:
         model=replace(settings.model, label_smoothing=0.0),
         training=replace(settings.training, teachers=[]),
     )
-
-
-def _taught(
-    phases: Sequence[SequentialRecommender], teacher: Teacher | None
-) -> Sequence[SequentialRecommender]:
-    for phase in phases:
-        phase.teacher = teacher
-    return phases
 
 
 def _popularity(counts: np.ndarray) -> Popularity:

@@ -321,7 +321,7 @@ def test_who_was_trained_for_fewer_epochs_is_trained_on(monkeypatch, tmp_path):
         return replace(entry, settings=replace(entry.settings, training=training))
 
     for done in plan.entries:
-        Run(done.folder).start(done.settings, "digest")
+        Run(done.folder).start(done.settings, ["digest"])
         (done.folder / "metrics.json").write_text("{}")
     train_missing(plan.entries, 1)
     assert not trained

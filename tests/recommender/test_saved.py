@@ -83,6 +83,11 @@ def test_without_users_it_recommends_to_histories_alone(model, saved, frame, tmp
     assert not list(tmp_path.iterdir())
 
 
+def test_the_working_directory_may_be_one(model, saved, monkeypatch):
+    monkeypatch.chdir(saved)
+    assert Recommender.load(".").settings == model.settings
+
+
 def test_all_that_is_known_is_kept(model, saved):
     loaded = Recommender.load(saved)
     assert loaded.settings == model.settings

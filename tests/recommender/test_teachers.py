@@ -1,5 +1,7 @@
 """A training that learns from trained recommenders beside the targets."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -71,11 +73,18 @@ def test_an_update_learns_from_targets_alone(frame, newer, columns, taught, save
     plain = Recommender("sasrec", **{**settings, "label_smoothing": 0.0})
     plain.fit(frame, **columns, silent=True)
     plain.system.user_tower.set_weights(student.system.user_tower.get_weights())
-    for model in (student, plain):
-        model.update(newer, silent=True)
-    assert student.sequences.num_items == 41
-    np.testing.assert_array_equal(student.item_vectors(), plain.item_vectors())
-    assert student.settings.training.teachers == [str(saved)]
+    for learn in ("update", "refit"):
+        for model in (student, plain):
+            getattr(model, learn)(*[newer] * (learn == "update"), silent=True)
+        assert student.sequences.num_items == 41
+        np.testing.assert_array_equal(student.item_vectors(), plain.item_vectors())
+    assert student.settings == plain.settings
+
+
+def refused(frame, columns, settings) -> str:
+    with pytest.raises(UserError) as error:
+        Recommender("sasrec", **settings).fit(frame, **columns, silent=True)
+    return str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -83,22 +92,49 @@ def test_an_update_learns_from_targets_alone(frame, newer, columns, taught, save
     [
         ({"objective": "sampled_softmax"}, "changes nothing unless model.objective is softmax"),
         ({"label_smoothing": 0.0}, "changes nothing unless model.objective is softmax"),
-        ({"teachers": ["nowhere"]}, "nowhere is not a saved recommender"),
-        ({}, None),  # Not the log that the teacher had.
+        ({"teachers": ["nowhere"]}, "nowhere cannot be used: nowhere is not a saved recommender"),
+        ({"teachers": [""]}, "cannot be used: . is not a saved recommender"),
+        ({"teachers": None}, "training.teachers is null"),
         ({"history_length": 4}, "reads 3 items of a history, and model.history_length is 4"),
+        ({"split": "temporal"}, "may have learned from what is held out here"),
     ],
 )
 def test_what_cannot_be_learned_from(frame, columns, taught, saved, changes, said):
-    settings = {**taught, "teachers": [str(saved)], **changes}
-    with pytest.raises(UserError, match=said or "trained on other items"):
-        Recommender("sasrec", **settings).fit(
-            frame if said else frame[frame["sku"] != "s-3"], **columns, silent=True
-        )
+    assert said in refused(frame, columns, {**taught, "teachers": [str(saved)], **changes})
 
 
-def test_a_teacher_that_reads_times(frame, columns, tiny, taught, tmp_path, eager):
-    teacher = Recommender("tisasrec", **{**tiny, "max_epochs": 1})
-    teacher.fit(frame, **columns, run=tmp_path / "times", silent=True)
-    with pytest.raises(UserError, match="times reads times"):
-        student = Recommender("sasrec", **taught, teachers=[str(tmp_path / "times")])
-        student.fit(frame, **columns, silent=True)
+def test_a_teacher_of_another_log(frame, columns, taught, saved):
+    settings = {**taught, "teachers": [str(saved)]}
+    less, other = frame[frame["sku"] != "s-3"], frame.assign(sku=frame["sku"].to_numpy()[::-1])
+    for log in (less, other):
+        assert "was trained on another log" in refused(log, columns, settings)
+
+
+@pytest.mark.parametrize(
+    ("system", "said"), [("tisasrec", "reads times"), ("popularity", "are no probabilities")]
+)
+def test_who_cannot_teach(frame, columns, tiny, taught, tmp_path, eager, system, said):
+    teacher = Recommender(system, **{**tiny, "max_epochs": 1})
+    teacher.fit(frame, **columns, run=tmp_path / "run", silent=True)
+    assert said in refused(frame, columns, {**taught, "teachers": [str(tmp_path / "run")]})
+
+
+def test_a_run_goes_on_with_the_teacher_that_it_began_with(
+    frame, columns, taught, saved, tmp_path, eager
+):
+    shutil.copytree(saved, tmp_path / "teacher")
+    settings = {**taught, "teachers": [str(tmp_path / "teacher")]}
+
+    def fit(epochs: int) -> Recommender:
+        model = Recommender("sasrec", **{**settings, "max_epochs": epochs})
+        return model.fit(frame, **columns, run=tmp_path / "run", silent=True)
+
+    fit(1)
+    at_once = Recommender("sasrec", **{**settings, "max_epochs": 2})
+    at_once.fit(frame, **columns, silent=True)
+    np.testing.assert_array_equal(fit(2).item_vectors(), at_once.item_vectors())
+    Recommender("sasrec", **{**taught, "max_epochs": 1}).fit(frame, **columns, silent=True).save(
+        tmp_path / "teacher"
+    )
+    with pytest.raises(UserError, match="A teacher has changed since the run"):
+        fit(3)

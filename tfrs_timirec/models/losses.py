@@ -23,7 +23,7 @@ def softmax_loss(score, scores, smoothing: float = 0.0, taught=None):
     """Cross-entropy of the target among the whole catalogue, −log(e^s / Σ_j e^(s_j)).
 
     Label smoothing gives the share `smoothing` of the target's probability to the other items, to
-    all alike; or, where it is taught, to all items as a teacher has it.
+    all alike; or, with a teacher, to all items as the teacher has it.
 
     Args:
         score: float [batch], the targets' s.

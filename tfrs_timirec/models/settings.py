@@ -16,7 +16,8 @@ class ModelSettings:
         history_length: L, the newest interactions that the model sees.
         objective: What is learned: `bpr` tells each target from its own negative, `gbce` and
             `sampled_softmax` from those of the whole batch, `softmax` from the whole catalogue.
-        label_smoothing: The share of the target's probability that softmaxes give to the others.
+        label_smoothing: The share of the target's probability that softmaxes give to the others;
+            with `training.teachers` that of what these expect.
         calibration: t of gBCE, from 0, plain binary cross-entropy, to 1, calibrated.
         hardness: β of `sampled_softmax`: how much more the negatives count that are harder to tell
             from the target.

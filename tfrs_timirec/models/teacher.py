@@ -1,6 +1,7 @@
 """Trained recommenders from whose ranking of the catalogue another one learns."""
 
 from collections.abc import Sequence
+from functools import reduce
 
 import tensorflow as tf
 from keras import ops
@@ -11,9 +12,9 @@ from tfrs_timirec.models.base import SequentialRecommender
 class Teacher:
     """What trained recommenders expect to come next.
 
-    (Hinton et al., 2015, section 2; of a student of the teachers' own kind Furlanello et al., ICML
-    2018, section 3.) A teacher of several query vectors, which needs a lookup in the index for each
-    of them, may have a student of one.
+    (Hinton et al., 2015, section 2; Furlanello et al., ICML 2018, section 3, where teacher and
+    student are alike.) Recommenders of several query vectors, which need a lookup in the index for
+    each of them, can so teach one that has a single vector.
 
     Args:
         systems: The recommenders, of one catalogue.
@@ -34,10 +35,12 @@ class Teacher:
             softmax of the scores' mean over the recommenders.
         """
         scores = [_scores(system, inputs, follows_each) for system in self._systems]
-        return ops.softmax(sum(scores) / len(scores))
+        return ops.stop_gradient(ops.softmax(sum(scores) / len(scores)))
 
 
 def _scores(system: SequentialRecommender, inputs, follows_each: bool):
     represent = system.represent_prefixes if follows_each else system.represent
     queries = represent(inputs)["query_vectors"]
-    return ops.max(ops.matmul(queries, ops.transpose(system.item_vectors())), axis=1)
+    items = ops.transpose(system.item_vectors())
+    # One vector after the other: all products at once are M times the memory.
+    return reduce(ops.maximum, [ops.matmul(query, items) for query in ops.unstack(queries, axis=1)])

@@ -5,6 +5,7 @@ import io
 import json
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -146,33 +147,42 @@ class Run:
         Raises:
             UserError: If it was trained on others.
         """
-        path = self.folder / "environment.json"
-        try:
-            trained_on = json.loads(path.read_text())["data"]
-        except (OSError, ValueError, KeyError, TypeError):
-            raise UserError(f"{path} is missing or damaged: train in a new run folder.") from None
-        if trained_on != digest:
+        if self._learned_from()[0] != digest:
             raise UserError(
                 f"The log has changed since the run {self.folder} was trained on it: bring the old "
                 f"log back, or train in a new run folder."
             )
 
-    def start(self, settings: Settings, digest: str) -> None:
+    def _learned_from(self) -> list[str]:
+        """The digests of the sequences and of the teachers."""
+        path = self.folder / "environment.json"
+        try:
+            environment = json.loads(path.read_text())
+            return [environment["data"], *environment.get("teachers", [])]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise UserError(f"{path} is missing or damaged: train in a new run folder.") from None
+
+    def start(self, settings: Settings, digests: Sequence[str]) -> None:
         """Makes the folder with its settings, versions, seed and data, or checks that it fits.
 
         A run that goes on for more epochs than it had is no longer complete.
 
         Args:
             settings: Everything that decides what the run computes.
-            digest: Of the sequences.
+            digests: Of the sequences, then of each teacher.
 
         Raises:
-            UserError: If the run is there already and was trained on other sequences.
+            UserError: If the run is there already and learned from other sequences or teachers.
         """
         with told(self.folder):
             self.latest.parent.mkdir(parents=True, exist_ok=True)
         if self._settings_file.exists():
-            self.check_data(digest)
+            self.check_data(digests[0])
+            if self._learned_from() != [*digests]:
+                raise UserError(
+                    f"A teacher has changed since the run {self.folder} learned from it: bring the "
+                    "old one back, or train in a new run folder."
+                )
             if settings != self.settings():
                 (self.folder / _METRICS).unlink(missing_ok=True)
                 self._write_settings(settings)
@@ -182,7 +192,8 @@ class Run:
             "environment.json",
             {
                 "seed": settings.seed,
-                "data": digest,
+                "data": digests[0],
+                "teachers": digests[1:],
                 "tfrs_timirec": __version__,
                 "python": platform.python_version(),
                 "machine": platform.machine(),
