@@ -348,10 +348,10 @@ def _check_effect(settings: Settings) -> None:
             f"training.optimizer is {optimizer}, which changes few items a step, but the objective "
             "softmax learns from all: set model.objective to sampled_softmax."
         )
-    model, teachers = settings.model, settings.training.teachers
+    objective, teachers = settings.model.objective, settings.training.teachers
     if teachers is None:
         raise UserError("training.teachers is null: give a list of run folders, or leave it out.")
-    if teachers and not (model.objective == "softmax" and model.label_smoothing):
+    if teachers and (objective != "softmax" or not settings.model.label_smoothing):
         raise UserError(
             "training.teachers names recommenders to learn from, which changes nothing unless "
             "model.objective is softmax and model.label_smoothing, the share that they have in "

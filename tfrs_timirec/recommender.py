@@ -356,8 +356,8 @@ class Recommender:
             Itself.
 
         Raises:
-            UserError: Before `fit`, if the users were left out by `load`, or if a teacher is gone
-                or has changed its log.
+            UserError: Before `fit`, if the users were left out by `load`, or if a teacher cannot
+                be used any more.
         """
         self._check_users()
         store, learning = self.sequences, _of_everything(self.settings)
