@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -329,6 +330,34 @@ def test_who_was_trained_for_fewer_epochs_is_trained_on(monkeypatch, tmp_path):
     assert trained == [longer(entry)]
     with pytest.raises(UserError, match="B-0 had fewer epochs, and only its last"):
         train_missing([longer(of_two_phases)], 1)
+
+
+def test_teachers_are_trained_before_whom_they_teach(monkeypatch, tmp_path):
+    def taught_by(*names):
+        teachers = [str(tmp_path / f"{name}-0") for name in names]
+        model = {"system": "bsarec", "objective": "softmax", "label_smoothing": 0.5}
+        return {"model": model, "training": {"teachers": teachers}}
+
+    def train(systems):
+        changes = {"base": DEFAULT, "systems": systems, "references": ["A"], "seeds": 1}
+        plan = make_plan(ComparisonSettings(runs=str(tmp_path), **changes), "c.yaml")
+        train_missing(plan.entries, 2)
+
+    ended, awaited_by = [], {}
+
+    def fake(entry, first, awaited, *rest):
+        wait(awaited)
+        awaited_by[entry.name] = len(awaited)
+        ended.append(entry.name)
+
+    monkeypatch.setattr(trainings, "_train", fake)
+    other = {"model": {"system": "sasrec"}}
+    train({"C": taught_by("A", "B"), "B": taught_by("A"), "A": {}, "D": other})
+    assert set(ended) == {*"ABCD"}
+    assert ended.index("A") < ended.index("B") < ended.index("C")
+    assert awaited_by == {"A": 0, "D": 0, "B": 1, "C": 2}
+    with pytest.raises(UserError, match="None of these can be trained first"):
+        train({"A": taught_by("B"), "B": taught_by("A")})
 
 
 def test_titles_that_are_missing_are_told_before_the_trainings(tmp_path):

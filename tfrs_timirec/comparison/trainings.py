@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import asdict, replace
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
@@ -23,15 +24,17 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
     """Trains the entries that are not done; those that were interrupted continue.
 
     Where one entry is the first phase of another, it is trained once, and the other goes on from
-    it. The output of each goes to a file beside its run folder.
+    it; where it is a teacher of another, it is trained before it. The output of each goes to a file
+    beside its run folder.
 
     Args:
         entries: What is to be there.
         jobs: Trainings at a time.
 
     Raises:
-        UserError: If a training fails: its last line, and where the rest is; or if one that is done
-            had other settings, but for fewer epochs of its only phase, which are made up for.
+        UserError: If a training fails: its last line, and where the rest is; if one that is done
+            had other settings, but for fewer epochs of its only phase, which are made up for; or if
+            two have each other as teachers.
         KeyboardInterrupt: Once the trainings have saved themselves.
     """
     # Systems and their runs import Keras, which takes seconds.
@@ -54,10 +57,11 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
         return False
 
     first = {entry.folder: first_of(entry, entries) for entry in entries}
-    # A training that waits for its first phase would keep others from its cores.
+    order = _in_order(entries, first)
+    # A training that waits for another would keep others from its cores.
     missing = sorted(
         (entry for entry in entries if not is_complete(entry)),
-        key=lambda entry: bool(first[entry.folder]),
+        key=lambda entry: [*order].index(entry.folder),
     )
     processes: list[subprocess.Popen] = []
     stopping = Event()
@@ -72,7 +76,9 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
         trainings: dict[Future, Entry] = {}
         for entry in missing:
             pretrained = first[entry.folder]
-            awaited = [future for future, other in trainings.items() if other is pretrained]
+            awaited = [
+                future for future, other in trainings.items() if other.folder in order[entry.folder]
+            ]
             future = pool.submit(_train, entry, pretrained, awaited, processes, stopping, shares)
             trainings[future] = entry
         try:
@@ -108,6 +114,24 @@ def first_of(entry: Entry, entries: list[Entry]) -> Entry | None:
     model = SYSTEMS[entry.settings.model.system].first_phase(entry.settings.model)
     settings = alike(replace(entry.settings, model=model))
     return next((other for other in entries if alike(other.settings) == settings), None)
+
+
+def _in_order(entries: list[Entry], first: dict[Path, Entry | None]) -> dict[Path, set[Path]]:
+    """The entries' folders, and of each those that must be trained before it; these come first."""
+    folders = {entry.folder for entry in entries}
+    before = {}
+    for entry in entries:
+        named = [Path(teacher) for teacher in entry.settings.training.teachers]
+        named += [first[entry.folder].folder] if first[entry.folder] else []
+        before[entry.folder] = folders.intersection(named)
+    try:
+        return {folder: before[folder] for folder in TopologicalSorter(before).static_order()}
+    except CycleError as error:
+        circle = ", ".join(map(str, error.args[1]))
+        raise UserError(
+            "None of these can be trained first, for each learns from another "
+            f"(training.teachers): {circle}."
+        ) from None
 
 
 def shares_of_cores(jobs: int) -> list[set[int]]:
