@@ -53,6 +53,15 @@ def _expected_scores(system, histories, users, allowed):
     return scores
 
 
+def test_histories_of_all_widths_have_one_trace(caplog):
+    asked = Retrieval(SYSTEMS["timirec"], COUNTS)
+    for width in range(1, LENGTH + 1):
+        assert len([*asked.best(_histories([[width] * width]), 3, np.ones(ITEMS, bool), True)]) == 1
+    assert "retracing" not in caplog.text
+    assert asked._queries.experimental_get_tracing_count() == 1
+    assert asked._origins.experimental_get_tracing_count() == 1
+
+
 @pytest.mark.parametrize("name", SYSTEMS)
 @examples(15)
 @given(

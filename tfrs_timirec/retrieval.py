@@ -40,7 +40,7 @@ class Best:
 
 
 class Retrieval:
-    """Finds the best items with one model; compiled once for each width of histories.
+    """Finds the best items with one model, compiled once.
 
     A user without a history gets the most popular items, with their shares of the interactions in
     training as scores.
@@ -54,10 +54,14 @@ class Retrieval:
         self._system = system
         self._popularity = (counts / max(1, counts.sum())).astype(np.float32)
         self._items = system.item_vectors()
-        self._queries = tf.function(
-            lambda inputs: system.query_vectors(inputs), reduce_retracing=True, autograph=False
-        )
-        self._origins = tf.function(self._origin, reduce_retracing=True, autograph=False)
+        # One trace for all widths: each thread would begin its own, and TensorFlow warns of many.
+        inputs = {
+            tensor.name: tf.TensorSpec([None, None], tensor.dtype)
+            for tensor in system.user_tower.inputs
+        }
+        places = tf.TensorSpec([None, None], tf.int64)
+        self._queries = tf.function(system.query_vectors, input_signature=[inputs], autograph=False)
+        self._origins = tf.function(self._origin, input_signature=[inputs, places], autograph=False)
 
     def best(
         self, histories: Instances, k: int, allowed: np.ndarray, explain: bool = False
@@ -74,7 +78,8 @@ class Retrieval:
 
         def answer(batch: tuple[np.ndarray, int]) -> Best:
             block, width = batch
-            inputs = histories.inputs(block, width)
+            given = histories.inputs(block, width)
+            inputs = {name: given[name] for name in self._system.tower_inputs}
             unknown = ~inputs["history"].any(axis=1)
             rows, items = histories.no_candidates(block)
 
