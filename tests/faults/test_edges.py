@@ -88,7 +88,7 @@ def test_no_number_is_without_a_range():
         *(s.settings_type for s in SYSTEMS.values()),
     ):
         for field in fields(dataclass):
-            plain = get_type_hints(dataclass)[field.name] in (str, bool, str | None)
+            plain = get_type_hints(dataclass)[field.name] in (str, bool, str | None, list[str])
             text = isinstance(field.default, str | bool) or field.name in ("metric", "objective")
             assert plain or text or field.name in named, field.name
 
