@@ -146,7 +146,10 @@ def test_one_training_a_folder(frame, fit, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", "3", "null", '{"data": 3}', "\x00"])
+WRONG = ["", "[]", "{}", "3", "null", '{"data": 3}', '{"data": "", "teachers": 3}', "\x00"]
+
+
+@pytest.mark.parametrize("content", WRONG)
 def test_an_environment_of_a_wrong_type(frame, fit, tmp_path, content):
     run = tmp_path / "run"
     popularity = {"system": "popularity", "embedding_size": 64}
