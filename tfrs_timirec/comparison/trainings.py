@@ -57,11 +57,12 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
         return False
 
     first = {entry.folder: first_of(entry, entries) for entry in entries}
-    order = _in_order(entries, first)
+    before = _before(entries, first)
     # A training that waits for another would keep others from its cores.
+    folders = list(before)
     missing = sorted(
         (entry for entry in entries if not is_complete(entry)),
-        key=lambda entry: [*order].index(entry.folder),
+        key=lambda entry: folders.index(entry.folder),
     )
     processes: list[subprocess.Popen] = []
     stopping = Event()
@@ -77,7 +78,9 @@ def train_missing(entries: list[Entry], jobs: int) -> None:
         for entry in missing:
             pretrained = first[entry.folder]
             awaited = [
-                future for future, other in trainings.items() if other.folder in order[entry.folder]
+                future
+                for future, other in trainings.items()
+                if other.folder in before[entry.folder]
             ]
             future = pool.submit(_train, entry, pretrained, awaited, processes, stopping, shares)
             trainings[future] = entry
@@ -116,8 +119,8 @@ def first_of(entry: Entry, entries: list[Entry]) -> Entry | None:
     return next((other for other in entries if alike(other.settings) == settings), None)
 
 
-def _in_order(entries: list[Entry], first: dict[Path, Entry | None]) -> dict[Path, set[Path]]:
-    """The entries' folders, and of each those that must be trained before it; these come first."""
+def _before(entries: list[Entry], first: dict[Path, Entry | None]) -> dict[Path, set[Path]]:
+    """By each entry's folder those that are trained before it; the keys are in that order, too."""
     folders = {entry.folder for entry in entries}
     before = {}
     for entry in entries:
